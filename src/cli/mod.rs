@@ -1,0 +1,89 @@
+//! Floor 5: the command line. Parses, calls a service, prints; rules of its own it has none.
+
+mod demo;
+mod progress;
+mod text;
+mod verify;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What a command ends with. `docs/verification.md` explains the codes to auditors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Nothing speaks against what was checked.
+    Intact = 0,
+    /// Something was tampered with.
+    Tampered = 1,
+    /// The command line or the configuration is wrong.
+    Usage = 2,
+    /// Could not check.
+    CouldNotCheck = 3,
+    /// Nothing speaks against it, but something cannot be verified.
+    Incomplete = 4,
+    /// Stopped by Ctrl-C or SIGTERM.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// A command's failure: one line for standard error, and the exit code.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit: Exit::Usage,
+            error: error.into(),
+        }
+    }
+
+    fn could_not_check(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit: Exit::CouldNotCheck,
+            error: error.into(),
+        }
+    }
+}
+
+/// Keeps QWED's audit trail verifiable.
+#[derive(Debug, Parser)]
+#[command(name = "trailkeeper", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Verify the audit trail of a QWED database
+    Verify(Box<verify::Arguments>),
+    /// Make a small sample QWED database, tamper with it and verify it
+    Demo(demo::Arguments),
+}
+
+/// Runs the command that the program was called with.
+pub fn run() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(Failure { exit, error }) => {
+            // The whole chain on one line; a reader that has gone away cannot be told either.
+            let _ = writeln!(anstream::stderr(), "trailkeeper: {error:#}");
+            exit.into()
+        }
+    }
+}

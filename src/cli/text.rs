@@ -1,0 +1,173 @@
+//! Results as people read them.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use indicatif::HumanCount;
+
+use crate::{
+    trail::finding::{Finding, Severity, Verdict},
+    verify::{
+        entry::EntryReport,
+        report::{Coverage, OrganizationReport, Report},
+    },
+};
+
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const FAINT: Style = Style::new().dimmed();
+
+fn colour(severity: Severity) -> Style {
+    match severity {
+        Severity::Tampered => BAD,
+        Severity::Incomplete | Severity::Warning => DOUBTFUL,
+        Severity::Info => FAINT,
+    }
+}
+
+fn verdict_colour(verdict: Verdict) -> Style {
+    match verdict {
+        Verdict::Intact => GOOD,
+        Verdict::Incomplete => DOUBTFUL,
+        Verdict::Tampered => BAD,
+    }
+}
+
+/// The report: a line an organisation, then what was found, then the verdict.
+pub(super) fn report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
+    for organization in &report.organizations {
+        organization_line(out, organization)?;
+        for finding in &organization.findings {
+            finding_line(out, finding)?;
+        }
+        let hidden = organization
+            .findings_total
+            .saturating_sub(organization.findings.len() as u64);
+        if hidden > 0 {
+            writeln!(
+                out,
+                "    and {} more findings (--max-findings)",
+                HumanCount(hidden)
+            )?;
+        }
+    }
+    for finding in &report.findings {
+        let style = colour(finding.severity);
+        writeln!(
+            out,
+            "key {:<12} {style}{}{style:#}: {}",
+            finding.key_id, finding.kind, finding.detail
+        )?;
+    }
+    if report.keys.len() > 1 {
+        for key in &report.keys {
+            writeln!(
+                out,
+                "key {:<12} signed {} entries",
+                key.id,
+                HumanCount(key.entries)
+            )?;
+        }
+    }
+    let style = verdict_colour(report.verdict);
+    writeln!(
+        out,
+        "{style}{}{style:#}: {} of {}, {} in {:.2} s ({}/s)",
+        report.verdict,
+        count(report.organizations.len() as u64, "organisation"),
+        match report.database {
+            crate::qwed::Dialect::Sqlite => "a SQLite database",
+            crate::qwed::Dialect::Postgresql => "a PostgreSQL database",
+        },
+        count(report.entries, "entry"),
+        report.duration_seconds,
+        HumanCount(report.entries_per_second),
+    )
+}
+
+fn organization_line(out: &mut dyn Write, organization: &OrganizationReport) -> io::Result<()> {
+    let style = verdict_colour(organization.verdict);
+    let name = match organization.organization_id {
+        Some(id) => format!("organisation {id}"),
+        None => "no organisation".to_owned(),
+    };
+    write!(
+        out,
+        "{name:<18} {style}{:<10}{style:#} ",
+        organization.verdict
+    )?;
+    let answer = &organization.qwed;
+    if answer.total_entries == 0 {
+        return writeln!(out, "no entries");
+    }
+    let head = match (answer.last_entry_id, &answer.head_hash) {
+        (Some(id), Some(hash)) => format!("{id} {}", hash.chars().take(12).collect::<String>()),
+        (Some(id), None) => format!("{id} without hash"),
+        (None, _) => "none".to_owned(),
+    };
+    writeln!(
+        out,
+        "{}: {} verified, {} legacy, {} failed, head {head}",
+        count(answer.total_entries, "entry"),
+        HumanCount(organization.verified_count()),
+        HumanCount(organization.legacy_count),
+        HumanCount(organization.failed_count - organization.excused_count),
+    )
+}
+
+fn finding_line(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
+    let style = colour(finding.severity);
+    let place = match finding.last_entry_id {
+        Some(last) => format!("entries {} to {last}", finding.entry_id),
+        None => format!("entry {}", finding.entry_id),
+    };
+    writeln!(
+        out,
+        "    {place}: {style}{}{style:#}: {}",
+        finding.kind, finding.detail
+    )
+}
+
+/// What had been covered when the verification was stopped.
+pub(super) fn interrupted(out: &mut dyn Write, covered: Coverage) -> io::Result<()> {
+    writeln!(
+        out,
+        "interrupted: no verdict; {} were checked, {:.0} % of the trail",
+        count(covered.entries, "entry"),
+        covered.fraction * 100.0
+    )
+}
+
+/// A line for each entry that was asked for.
+pub(super) fn entries(out: &mut dyn Write, entries: &[EntryReport]) -> io::Result<()> {
+    for entry in entries {
+        let (style, word) = match (entry.valid, entry.legacy) {
+            (true, _) => (GOOD, "valid"),
+            (_, true) => (DOUBTFUL, "legacy"),
+            _ => (BAD, "not valid"),
+        };
+        let organization = entry
+            .organization_id
+            .map_or("none".to_owned(), |organization| organization.to_string());
+        writeln!(
+            out,
+            "entry {} {style}{word}{style:#} (organisation {organization}, {})",
+            entry.log_id,
+            entry.timestamp.as_deref().unwrap_or("no time"),
+        )?;
+        for error in &entry.errors {
+            writeln!(out, "    {error}")?;
+        }
+    }
+    Ok(())
+}
+
+fn count(number: u64, noun: &str) -> String {
+    let number_text = HumanCount(number);
+    match (number, noun) {
+        (1, _) => format!("1 {noun}"),
+        (_, "entry") => format!("{number_text} entries"),
+        _ => format!("{number_text} {noun}s"),
+    }
+}

@@ -1,0 +1,257 @@
+//! `trailkeeper verify`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::{Exit, Failure, progress, text};
+use crate::{
+    clock::Clock,
+    config::{Config, ConfigError, parse_micros},
+    qwed::{Database, Period, url::DatabaseUrl},
+    trail::{finding::Verdict, keys::KeyRing},
+    verify::{
+        self, Options, Scope, VerifyError,
+        entry::{EntryError, EntryReport, verify_entries},
+        progress::Progress,
+        report::{Coverage, Report},
+    },
+};
+
+const EXITS: &str = "\
+Exit codes:
+  0    intact
+  1    tampered (with --entry: at least one entry is not valid)
+  2    wrong usage or configuration
+  3    could not check: database unreachable or not QWED's, no key, unknown organisation or entry
+  4    incomplete: nothing speaks against the trail, but some entries cannot be verified
+  130  interrupted
+
+The signing key is read from QWED_AUDIT_SECRET_KEY, or else AUDIT_SECRET_KEY; further keys from the configuration
+file. Nothing is ever written to QWED's database.";
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Text,
+    /// One JSON document on standard output
+    Json,
+}
+
+/// What `verify` takes.
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub(super) struct Arguments {
+    /// QWED's database, as in QWED's own DATABASE_URL [default: configuration, then DATABASE_URL]
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// Configuration file, for the database and a ring of keys
+    #[arg(long, value_name = "FILE", env = "TRAILKEEPER_CONFIG")]
+    config: Option<PathBuf>,
+    /// Only this organisation; may be repeated [default: all]
+    #[arg(long = "org", value_name = "ID")]
+    organizations: Vec<i64>,
+    /// Only entries from this time on (ISO 8601; UTC unless it has an offset; a date is its first moment)
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Only entries up to this time, itself included
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// Check single entries instead of trails; may be repeated
+    #[arg(long = "entry", value_name = "ID", conflicts_with_all = ["organizations", "from", "to"])]
+    entries: Vec<i64>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Readers side by side [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// How many findings and entry ids to list for each organisation; the rest is counted
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_findings: u32,
+    /// Exit with 0 instead of 4 if the verdict is "incomplete"
+    #[arg(long)]
+    allow_incomplete: bool,
+    /// No progress bar
+    #[arg(long)]
+    no_progress: bool,
+}
+
+/// The document of `--entry`.
+#[derive(Serialize)]
+struct EntriesDocument {
+    entries: Vec<EntryReport>,
+}
+
+/// The document of an interrupted verification: no verdict.
+#[derive(Serialize)]
+struct InterruptedDocument {
+    verdict: Option<Verdict>,
+    interrupted: bool,
+    covered: Coverage,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let config = match &arguments.config {
+        Some(path) => Config::read(path).map_err(Failure::usage)?,
+        None => Config::default(),
+    };
+    let period = period(arguments)?;
+    let url = database_url(arguments, &config)?;
+    let ring = config
+        .key_ring(|name| std::env::var_os(name))
+        .map_err(|error| match error {
+            ConfigError::NoKey => Failure::could_not_check(error),
+            _ => Failure::usage(error),
+        })?;
+    let ring = Arc::new(ring);
+    let database = Database::open(&url).map_err(Failure::could_not_check)?;
+    if arguments.entries.is_empty() {
+        let scope = Scope {
+            organizations: arguments.organizations.clone(),
+            period,
+        };
+        trails(arguments, &database, &ring, &scope)
+    } else {
+        entries(arguments, &database, &ring)
+    }
+}
+
+fn period(arguments: &Arguments) -> Result<Period, Failure> {
+    let time = |text: &Option<String>, option: &str| {
+        match text {
+        None => Ok(None),
+        Some(text) => parse_micros(text).map(Some).ok_or_else(|| {
+            Failure::usage(anyhow::anyhow!(
+                "{option} {text:?} is not a time; use a form like 2026-05-08 or 2026-05-08T12:30:00Z"
+            ))
+        }),
+    }
+    };
+    let period = Period {
+        from: time(&arguments.from, "--from")?,
+        to: time(&arguments.to, "--to")?,
+    };
+    match (period.from, period.to) {
+        (Some(from), Some(to)) if from > to => Err(Failure::usage(anyhow::anyhow!(
+            "--from must not be after --to"
+        ))),
+        _ => Ok(period),
+    }
+}
+
+fn database_url(arguments: &Arguments, config: &Config) -> Result<DatabaseUrl, Failure> {
+    let from_environment = || {
+        std::env::var("DATABASE_URL")
+            .ok()
+            .filter(|url| !url.is_empty())
+    };
+    let url = arguments
+        .database
+        .clone()
+        .or_else(|| config.qwed.database_url.clone())
+        .or_else(from_environment)
+        .context("which database? Give --database URL, or set DATABASE_URL as for QWED")
+        .map_err(Failure::usage)?;
+    url.parse().map_err(Failure::usage)
+}
+
+fn trails(
+    arguments: &Arguments,
+    database: &Database,
+    ring: &Arc<KeyRing>,
+    scope: &Scope,
+) -> Result<Exit, Failure> {
+    let mut options = Options {
+        max_findings: arguments.max_findings as usize,
+        ..Options::default()
+    };
+    if let Some(threads) = arguments.threads {
+        options.threads = threads.into();
+    } else if matches!(database, Database::Postgres(_)) {
+        // A reader waits for its server now and then; one more keeps the cores busy.
+        options.threads += 1;
+    }
+    let started = Clock.now();
+    let progress = Arc::new(Progress::default());
+    let watch = progress::watch(&progress, !arguments.no_progress);
+    let verified = verify::verify(database, ring, scope, &options, &progress);
+    drop(watch);
+    match verified {
+        Ok(mut report) => {
+            report.set_times(started, Clock.now());
+            match arguments.format {
+                Format::Json => print_json(&report)?,
+                Format::Text => print(|out| text::report(out, &report))?,
+            }
+            Ok(exit_of(&report, arguments.allow_incomplete))
+        }
+        Err(VerifyError::Interrupted(covered)) => {
+            if arguments.format == Format::Json {
+                print_json(&InterruptedDocument {
+                    verdict: None,
+                    interrupted: true,
+                    covered,
+                })?;
+            } else {
+                print(|out| text::interrupted(out, covered))?;
+            }
+            Ok(Exit::Interrupted)
+        }
+        Err(error) => Err(Failure::could_not_check(error)),
+    }
+}
+
+fn exit_of(report: &Report, allow_incomplete: bool) -> Exit {
+    match report.verdict {
+        Verdict::Intact => Exit::Intact,
+        Verdict::Incomplete if allow_incomplete => Exit::Intact,
+        Verdict::Incomplete => Exit::Incomplete,
+        Verdict::Tampered => Exit::Tampered,
+    }
+}
+
+fn entries(
+    arguments: &Arguments,
+    database: &Database,
+    ring: &Arc<KeyRing>,
+) -> Result<Exit, Failure> {
+    let entries =
+        verify_entries(database, ring, &arguments.entries).map_err(|error| match error {
+            EntryError::Read(_) | EntryError::NoEntry(_) => Failure::could_not_check(error),
+        })?;
+    let all_valid = entries.iter().all(|entry| entry.valid);
+    match arguments.format {
+        Format::Json => print_json(&EntriesDocument { entries })?,
+        Format::Text => print(|out| text::entries(out, &entries))?,
+    }
+    Ok(if all_valid {
+        Exit::Intact
+    } else {
+        Exit::Tampered
+    })
+}
+
+/// Prints a document and a newline.
+fn print_json(document: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(document).map_err(Failure::could_not_check)?;
+    print(|out| writeln!(out, "{text}"))
+}
+
+/// Prints to standard output; a reader that went away early (`| head`) is no failure.
+pub(super) fn print(
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(
+            Failure::could_not_check(anyhow::Error::new(error).context("cannot print the result")),
+        ),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,76 @@
+//! A sample QWED database, for a first look at the program, for tests and for benchmarks.
+
+pub mod generator;
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use thiserror::Error;
+
+use self::generator::{Generator, SqliteWriter};
+use crate::trail::keys::Key;
+
+/// The key that signs the sample. It is public, and so fit for samples only.
+pub const KEY: &str = "trailkeeper-demo-audit-key-0123456789abcdef";
+
+/// Why the sample could not be made.
+#[derive(Debug, Error)]
+pub enum DemoError {
+    /// The file system refused.
+    #[error("cannot make the sample in {path}: {source}")]
+    Io {
+        /// Where.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// SQLite refused.
+    #[error("cannot make the sample database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// What was done to the sample behind QWED's back.
+pub const TAMPERING: [&str; 3] = [
+    "organisation 1: entries 1 to 12 were written before the chain began",
+    "organisation 2: the verdict of one entry was set to its opposite",
+    "organisation 3: one entry was deleted",
+];
+
+/// Makes a database of three organisations with a few thousand entries at `path`, replacing what is there, and
+/// tampers with it as [`TAMPERING`] says.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn make_sample(path: &Path) -> Result<(), DemoError> {
+    let io = |source| DemoError::Io {
+        path: path.display().to_string(),
+        source,
+    };
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).map_err(io)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    let mut generator = Generator::new(Key::new("demo", KEY.as_bytes()), 3, 1);
+    generator.leave_unsigned(12);
+    let mut writer = SqliteWriter::create(path)?;
+    writer.write(&mut generator, 3000)?;
+    let connection = Connection::open(path)?;
+    let nth = |organization: i64, nth: i64| {
+        connection.query_row(
+            "SELECT id FROM verificationlog WHERE organization_id = ?1 AND entry_hash IS NOT NULL \
+             ORDER BY id LIMIT 1 OFFSET ?2",
+            (organization, nth),
+            |row| row.get::<_, i64>(0),
+        )
+    };
+    let (flipped, removed) = (nth(2, 50)?, nth(3, 20)?);
+    connection.execute(
+        "UPDATE verificationlog SET is_verified = NOT is_verified WHERE id = ?1",
+        [flipped],
+    )?;
+    connection.execute("DELETE FROM verificationlog WHERE id = ?1", [removed])?;
+    Ok(())
+}

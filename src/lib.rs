@@ -1,0 +1,19 @@
+//! trailkeeper keeps the audit trail of a QWED deployment verifiable.
+//!
+//! The library is built in floors, and a module imports only from floors below it; see
+//! `docs/architecture.md`. Floor 0, [`trail`], is pure and compiles alone
+//! (`--no-default-features`): what an auditor's offline verifier needs.
+
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "cli")]
+pub mod clock;
+#[cfg(feature = "cli")]
+pub mod config;
+#[cfg(feature = "cli")]
+pub mod demo;
+#[cfg(feature = "cli")]
+pub mod qwed;
+pub mod trail;
+#[cfg(feature = "cli")]
+pub mod verify;

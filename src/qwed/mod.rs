@@ -1,0 +1,379 @@
+//! Floor 1: QWED's database, read and never written.
+//!
+//! [`Database::open`] checks that the database is QWED's and can be read; each thread then takes a
+//! [`Reader`] of its own. Readers hand out borrowed [`Row`]s, so that bulk reading copies nothing. All
+//! readers of one [`Database`] see the same state: on PostgreSQL one exported snapshot, on SQLite what lies below
+//! the highest id at the start, read in bounded pages, since an open cursor would lock a running QWED out.
+
+mod copy;
+pub mod owned;
+pub mod postgres;
+pub mod schema;
+pub mod sqlite;
+pub mod url;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use self::{owned::OwnedRow, url::DatabaseUrl};
+use crate::trail::row::Row;
+
+/// Why QWED's database could not be read. One line each: what, where, what to do.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The SQLite file does not exist.
+    #[error("there is no database file {}; check the path (relative ones start at the working directory)", .0.display())]
+    NoFile(PathBuf),
+    /// The SQLite file exists and cannot be read as a database.
+    #[error("cannot read the SQLite database {}: {problem}", .path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The server could not be reached or refused.
+    #[error("cannot read the PostgreSQL database {location}: {problem}")]
+    Postgres {
+        /// The URL without its password.
+        location: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// It is a database, and not QWED's.
+    #[error("{location} is not a QWED database: {problem}")]
+    NotQwed {
+        /// The URL without its password.
+        location: String,
+        /// What is missing or different.
+        problem: String,
+    },
+}
+
+/// Below this many entries an organisation is read in one piece.
+const SMALL_ENTRIES: i64 = 100_000;
+
+/// Ids from `low` to `high`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdRange {
+    /// Lowest id.
+    pub low: i64,
+    /// Highest id.
+    pub high: i64,
+}
+
+impl IdRange {
+    /// How many ids, rows or not, lie in the range.
+    #[must_use]
+    pub fn width(self) -> u64 {
+        self.high.abs_diff(self.low).saturating_add(1)
+    }
+
+    /// Cuts the range in the middle; `None` where it holds one id.
+    #[must_use]
+    pub fn halves(self) -> Option<(Self, Self)> {
+        if self.low >= self.high {
+            return None;
+        }
+        let middle = self.low.midpoint(self.high);
+        // midpoint of signed integers rounds towards zero, so it can be the upper of two.
+        let middle = middle.min(self.high - 1);
+        let low = Self {
+            low: self.low,
+            high: middle,
+        };
+        Some((
+            low,
+            Self {
+                low: middle + 1,
+                high: self.high,
+            },
+        ))
+    }
+}
+
+/// The kind of server, as reports name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// A file.
+    Sqlite,
+    /// A server.
+    Postgresql,
+}
+
+/// The times of a verification period, both ends included, in microseconds since 1970 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Period {
+    /// Start.
+    pub from: Option<i64>,
+    /// End.
+    pub to: Option<i64>,
+}
+
+/// Where an organisation's entries of a period lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeriodRange {
+    /// The organisation.
+    pub organization_id: i64,
+    /// From its first entry of the period to its last.
+    pub range: IdRange,
+}
+
+/// Where a hash that was looked up occurs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occurrence {
+    /// The entry.
+    pub id: i64,
+    /// Its organisation.
+    pub organization_id: Option<i64>,
+    /// The hash.
+    pub hash: Vec<u8>,
+    /// Whether it is the entry's own hash; otherwise it is what the entry names as its predecessor.
+    pub is_own: bool,
+}
+
+/// An open database of QWED's.
+#[derive(Debug)]
+pub enum Database {
+    /// A file.
+    Sqlite(sqlite::Database),
+    /// A server.
+    Postgres(postgres::Database),
+}
+
+impl Database {
+    /// Opens the database read-only and makes sure that it is QWED's.
+    ///
+    /// # Errors
+    /// If it does not exist, cannot be reached or read, or is not QWED's.
+    pub fn open(url: &DatabaseUrl) -> Result<Self, ReadError> {
+        match url {
+            DatabaseUrl::Sqlite(path) => sqlite::Database::open(path).map(Self::Sqlite),
+            DatabaseUrl::Postgres(url) => postgres::Database::open(url).map(Self::Postgres),
+        }
+    }
+
+    /// How many readers may work side by side and still see the same state.
+    #[must_use]
+    pub fn max_readers(&self) -> usize {
+        match self {
+            Self::Postgres(database) if !database.shares_snapshot() => 1,
+            _ => usize::MAX,
+        }
+    }
+
+    /// Which kind of server.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgresql,
+        }
+    }
+
+    /// A reader for one thread.
+    ///
+    /// # Errors
+    /// If another connection cannot be had.
+    pub fn reader(&self) -> Result<Reader, ReadError> {
+        match self {
+            Self::Sqlite(database) => database.reader().map(Reader::Sqlite),
+            Self::Postgres(database) => database.reader().map(Reader::Postgres),
+        }
+    }
+}
+
+/// Reads rows on one thread.
+#[derive(Debug)]
+pub enum Reader {
+    /// Of a file.
+    Sqlite(sqlite::Reader),
+    /// Of a server.
+    Postgres(postgres::Reader),
+}
+
+/// Calls the same method of whichever reader it is.
+macro_rules! either {
+    ($reader:expr, $inner:ident => $call:expr) => {
+        match $reader {
+            Reader::Sqlite($inner) => $call,
+            Reader::Postgres($inner) => $call,
+        }
+    };
+}
+
+impl Reader {
+    /// The ids of all organisations in `organization`.
+    ///
+    /// # Errors
+    /// If the database cannot be read; so all methods here.
+    pub fn organizations(&mut self) -> Result<Vec<i64>, ReadError> {
+        either!(self, reader => reader.integers("SELECT id FROM organization ORDER BY id"))
+    }
+
+    /// The lowest and highest id in the table, or of one organisation's entries, within `range`.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn bounds(
+        &mut self,
+        organization: Option<i64>,
+        range: IdRange,
+    ) -> Result<Option<IdRange>, ReadError> {
+        let condition = among(organization, range);
+        // Two look-ups by key; min and max in one query would be a scan.
+        let mut edge = |order: &str| {
+            let sql = format!(
+                "SELECT id FROM verificationlog WHERE {condition} ORDER BY id {order} LIMIT 1"
+            );
+            either!(self, reader => reader.integers(&sql)).map(|ids| ids.first().copied())
+        };
+        let Some(low) = edge("ASC")? else {
+            return Ok(None);
+        };
+        Ok(edge("DESC")?.map(|high| IdRange { low, high }))
+    }
+
+    /// Hands every row of `range`, or of one organisation in it, to `visit`, in id order.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`]; rows handed out before stay handed out.
+    pub fn read(
+        &mut self,
+        organization: Option<i64>,
+        range: IdRange,
+        mut visit: impl FnMut(&Row<'_>),
+    ) -> Result<(), ReadError> {
+        either!(self, reader => reader.read(organization, range, &mut visit))
+    }
+
+    /// The row with this id.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn entry(&mut self, id: i64) -> Result<Option<OwnedRow>, ReadError> {
+        self.one(&format!("id = {id}"), "ASC")
+    }
+
+    /// The organisation's row before `id`.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn before(&mut self, organization_id: i64, id: i64) -> Result<Option<OwnedRow>, ReadError> {
+        self.one(
+            &format!("organization_id = {organization_id} AND id < {id}"),
+            "DESC",
+        )
+    }
+
+    /// The organisation's row behind `id`.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn behind(&mut self, organization_id: i64, id: i64) -> Result<Option<OwnedRow>, ReadError> {
+        self.one(
+            &format!("organization_id = {organization_id} AND id > {id}"),
+            "ASC",
+        )
+    }
+
+    /// The table's row before `id`, whichever organisation's, that has an entry hash.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn hashed_before(&mut self, id: i64) -> Result<Option<OwnedRow>, ReadError> {
+        self.one(&format!("id < {id} AND entry_hash <> ''"), "DESC")
+    }
+
+    /// Whether an organisation has so few entries that finding them by its index beats reading the table's
+    /// key ranges past them. SQLite's index serves both at once, so the question is PostgreSQL's.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn is_small(&mut self, organization: i64) -> Result<bool, ReadError> {
+        let Self::Postgres(reader) = self else {
+            return Ok(false);
+        };
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM verificationlog WHERE organization_id = {organization} \
+             LIMIT {SMALL_ENTRIES}) AS entries"
+        );
+        Ok(reader
+            .integers(&sql)?
+            .first()
+            .is_some_and(|&count| count < SMALL_ENTRIES))
+    }
+
+    /// Whether the organisation has a row with an entry hash before `id`.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn is_chained_before(&mut self, organization_id: i64, id: i64) -> Result<bool, ReadError> {
+        let condition =
+            format!("organization_id = {organization_id} AND id < {id} AND entry_hash <> ''");
+        Ok(self.one(&condition, "DESC")?.is_some())
+    }
+
+    fn one(&mut self, condition: &str, order: &str) -> Result<Option<OwnedRow>, ReadError> {
+        let mut found = None;
+        let rest = format!("{condition} ORDER BY id {order} LIMIT 1");
+        either!(self, reader => reader.select(&rest, &mut |row: &Row<'_>| found = Some(row.into())))?;
+        Ok(found)
+    }
+
+    /// For each organisation with entries in `period` within `range`, where they lie.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn period_ranges(
+        &mut self,
+        period: Period,
+        range: IdRange,
+    ) -> Result<Vec<PeriodRange>, ReadError> {
+        either!(self, reader => reader.period_ranges(period, range))
+    }
+
+    /// Where these hashes occur within `range`, as an entry's own or as its predecessor's.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn occurrences(
+        &mut self,
+        hashes: &HashSet,
+        range: IdRange,
+    ) -> Result<Vec<Occurrence>, ReadError> {
+        either!(self, reader => reader.occurrences(hashes, range))
+    }
+
+    /// Ids of entries within `range` that have a hash and name no predecessor, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn chain_starts(&mut self, range: IdRange, limit: usize) -> Result<Vec<i64>, ReadError> {
+        let sql = format!(
+            "SELECT id FROM verificationlog WHERE {} AND previous_hash IS NULL AND entry_hash <> '' \
+             ORDER BY id LIMIT {limit}",
+            among(None, range)
+        );
+        either!(self, reader => reader.integers(&sql))
+    }
+}
+
+/// Hashes to look up, as they stand in the text columns.
+pub type HashSet = std::collections::HashSet<Vec<u8>>;
+
+/// The condition that a row lies in `range` and belongs to `organization`.
+fn among(organization: Option<i64>, range: IdRange) -> String {
+    let IdRange { low, high } = range;
+    let mut condition = match (low, high) {
+        (i64::MIN, i64::MAX) => "id IS NOT NULL".to_owned(),
+        _ => format!("id BETWEEN {low} AND {high}"),
+    };
+    if let Some(id) = organization {
+        condition += &format!(" AND organization_id = {id}");
+    }
+    condition
+}

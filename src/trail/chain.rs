@@ -1,0 +1,560 @@
+//! One organisation's chain, folded from rows and joined from stretches.
+//!
+//! Rules are QWED 8.0.0's, `chained_before` being "some lower row of the organisation has an entry hash".
+//! A stretch that starts in the middle of the trail cannot decide everything; kept open until the join are
+//!
+//! - the link of its first row to the row before the stretch;
+//! - rows without hash before its first hashed row: legacy, unless the chain had begun earlier;
+//! - a first hashed row that names no predecessor: the start of the chain, unless it had begun earlier.
+//!
+//! What a broken link *means* is not decided here, as that needs a look elsewhere in the trail.
+
+use super::{
+    check::{HashState, RowCheck, SignatureState},
+    hash::HashText,
+    payload::{Shape, Unhashable},
+    row::{Row, Value},
+};
+
+/// Broken links of entries before 5.3.0 that are kept for looking up. Such links are the rule in such
+/// trails and may turn out sound, so their limit is far above that of findings.
+const MAX_OLD_LINKS: usize = 1_000_000;
+
+/// What is wrong with a row by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Content and hash disagree, or a column holds what QWED did not write.
+    Content,
+    /// `result` is not JSON.
+    Result,
+    /// No hash though the chain had begun.
+    NoHash,
+    /// No signature.
+    NoSignature,
+    /// A signature that no key made.
+    Signature,
+}
+
+impl Fault {
+    /// Whether neighbours with the same fault share one cause.
+    fn runs_on(self) -> bool {
+        matches!(self, Self::NoHash | Self::NoSignature | Self::Signature)
+    }
+
+    fn of(check: &RowCheck) -> Option<Self> {
+        match (check.hash, check.signature) {
+            (HashState::Missing, _) => Some(Self::NoHash),
+            (HashState::Unhashable(Unhashable::Result(_) | Unhashable::ResultType(_)), _) => {
+                Some(Self::Result)
+            }
+            (HashState::Unhashable(_) | HashState::Mismatch, _) => Some(Self::Content),
+            (HashState::Valid(_), _) if check.oddity.is_some() => Some(Self::Content),
+            (HashState::Valid(_), SignatureState::Missing) => Some(Self::NoSignature),
+            (HashState::Valid(_), SignatureState::Invalid) => Some(Self::Signature),
+            (HashState::Valid(_), SignatureState::Valid(_)) => None,
+        }
+    }
+}
+
+/// Rows that follow each other and share a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suspect {
+    /// Id of the first.
+    pub first_id: i64,
+    /// Id of the last.
+    pub last_id: i64,
+    /// How many.
+    pub entries: u64,
+    /// What is wrong with them.
+    pub fault: Fault,
+}
+
+/// A row whose `previous_hash` is not the hash of the organisation's row before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenLink {
+    /// The row.
+    pub id: i64,
+    /// What it names as its predecessor.
+    pub previous_hash: HashText,
+    /// Whether a release before 5.3.0 wrote it, which chained across organisations.
+    pub old_writer: bool,
+    /// Whether its content matches its hash, so that `previous_hash` is what was written.
+    pub hash_valid: bool,
+}
+
+/// Rows that share a benign cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// Id of the first.
+    pub first_id: i64,
+    /// Id of the last.
+    pub last_id: i64,
+    /// How many.
+    pub entries: u64,
+}
+
+impl Span {
+    fn add(&mut self, id: i64) {
+        self.join(Self {
+            first_id: id,
+            last_id: id,
+            entries: 1,
+        });
+    }
+
+    /// Adds `other`, wherever it lies.
+    pub fn join(&mut self, other: Self) {
+        if self.entries == 0 {
+            *self = other;
+        } else if other.entries > 0 {
+            self.first_id = self.first_id.min(other.first_id);
+            self.last_id = self.last_id.max(other.last_id);
+            self.entries += other.entries;
+        }
+    }
+}
+
+/// What QWED's `verify_audit_trail` counts, lists cut at the limit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "named after the fields of QWED's answer")]
+pub struct Tally {
+    pub total: u64,
+    pub verified: u64,
+    pub failed: u64,
+    pub failed_ids: Vec<i64>,
+    pub legacy: Span,
+    pub legacy_ids: Vec<i64>,
+    pub first_id: Option<i64>,
+    pub last_id: Option<i64>,
+    pub head_hash: HashText,
+}
+
+/// The first hashed row of a range, while it is open whether its link holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OpenLink {
+    link: BrokenLink,
+    /// No row of the organisation stands before it in the range.
+    is_first: bool,
+    counted: bool,
+    /// Whether QWED counts the row as verified if its link holds.
+    sound: bool,
+    /// Whether it names the entry before it in the whole table; `None` while that one is unknown.
+    follows_globally: Option<bool>,
+}
+
+/// A stretch of one organisation's trail.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trail {
+    /// QWED's count. Rows still open are not in `verified`, `failed` or `legacy` yet.
+    pub tally: Tally,
+    /// Faulty rows in id order, up to the limit.
+    pub suspects: Vec<Suspect>,
+    /// How many suspects there are, with those beyond the limit.
+    pub suspects_total: u64,
+    /// Broken links in id order, up to the limit.
+    pub broken_links: Vec<BrokenLink>,
+    /// How many links are broken, with those beyond the limit.
+    pub broken_links_total: u64,
+    /// Rows of releases before 5.3.0 that follow the entry before them in the whole table.
+    pub global: Span,
+    /// How many rows of releases before 5.3.0 name no predecessor though the chain had begun.
+    pub restarts: u64,
+    /// Rows whose signature a key made.
+    pub signed: u64,
+    /// Rows with a signature that no key made.
+    pub signed_by_others: u64,
+    /// Highest id of a row of a release before 5.3.0.
+    pub last_old_id: Option<i64>,
+    /// Whether any row, counted or not, was seen.
+    has_rows: bool,
+    /// Whether any row has an entry hash.
+    chained: bool,
+    /// Hash of the newest row.
+    last_hash: HashText,
+    open: Option<OpenLink>,
+    /// Unchained rows before the first hashed row.
+    unchained: Span,
+    unchained_ids: Vec<i64>,
+    /// All counted rows before the first hashed row, and how many suspects they make by themselves.
+    prologue: Span,
+    prologue_suspects: u64,
+    /// The fault that the first and the last counted row have, where it can run on across a join.
+    first_fault: Option<Fault>,
+    last_fault: Option<Fault>,
+    /// A hashed row that is not counted stands before the first counted one; it ends runs.
+    starts_apart: bool,
+}
+
+impl Trail {
+    /// What stands before the first row of a period: whether any hash does, and the newest row's.
+    #[must_use]
+    pub fn before_period(previous: Option<HashText>, chained_before: bool) -> Self {
+        Self {
+            has_rows: previous.is_some(),
+            chained: chained_before,
+            last_hash: previous.unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
+    /// Tells the stretch the hash of the entry before its first hashed row in the whole table.
+    pub(super) fn set_preceding(&mut self, hash: &HashText) {
+        if let Some(open) = &mut self.open
+            && open.follows_globally.is_none()
+        {
+            open.follows_globally = Some(*hash == open.link.previous_hash);
+        }
+    }
+
+    /// The suspect that the row with this id belongs to.
+    #[must_use]
+    pub fn suspect(&self, id: i64) -> Option<&Suspect> {
+        let after = self
+            .suspects
+            .partition_point(|suspect| suspect.first_id <= id);
+        self.suspects[..after]
+            .last()
+            .filter(|suspect| id <= suspect.last_id)
+    }
+
+    /// Whether no row was seen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.has_rows
+    }
+
+    pub(super) fn push(
+        &mut self,
+        row: &Row<'_>,
+        check: &RowCheck,
+        counted: bool,
+        preceding: Option<&HashText>,
+        limit: usize,
+    ) {
+        let had_rows = core::mem::replace(&mut self.has_rows, true);
+        if counted {
+            self.tally.total += 1;
+            self.tally.first_id.get_or_insert(row.id);
+            self.tally.last_id = Some(row.id);
+        }
+        let fault = Fault::of(check);
+        if row.entry_hash.is_blank() {
+            self.push_hashless(row, counted, limit);
+        } else {
+            let old_writer = matches!(check.hash, HashState::Valid(form) if form.shape == Shape::D);
+            let sound = check.hash_valid() && check.signature_valid();
+            if counted {
+                self.add_fault(row.id, fault, limit);
+                self.signed += u64::from(check.signature_valid());
+                self.signed_by_others += u64::from(check.signature == SignatureState::Invalid);
+                if old_writer {
+                    self.last_old_id = Some(row.id);
+                }
+            } else {
+                self.last_fault = None;
+                self.starts_apart |= self.tally.total == 0;
+            }
+            let is_open = !self.chained && (row.previous_hash == Value::Null || !had_rows);
+            let links = self.chained
+                && !self.last_hash.is_blank()
+                && matches_value(&self.last_hash, row.previous_hash);
+            if links {
+                self.settle(row.id, sound, counted, limit);
+            } else {
+                let open = OpenLink {
+                    link: BrokenLink {
+                        id: row.id,
+                        previous_hash: row.previous_hash.into(),
+                        old_writer,
+                        hash_valid: check.hash_valid(),
+                    },
+                    is_first: !had_rows,
+                    counted,
+                    sound,
+                    follows_globally: preceding.map(|hash| matches_value(hash, row.previous_hash)),
+                };
+                if is_open {
+                    self.open = Some(open);
+                } else {
+                    self.settle_broken(open, limit);
+                }
+            }
+            self.chained = true;
+        }
+        self.last_hash = row.entry_hash.into();
+        if counted {
+            self.tally.head_hash.clone_from(&self.last_hash);
+        }
+    }
+
+    fn push_hashless(&mut self, row: &Row<'_>, counted: bool, limit: usize) {
+        if !counted {
+            return;
+        }
+        if self.chained {
+            self.add_fault(row.id, Some(Fault::NoHash), limit);
+            self.fail(row.id, limit);
+            return;
+        }
+        self.prologue.add(row.id);
+        if row.is_unchained() {
+            self.unchained.add(row.id);
+            push_limited(&mut self.unchained_ids, row.id, limit);
+            self.note_fault_edge(None);
+        } else {
+            let before = self.suspects_total;
+            self.add_fault(row.id, Some(Fault::NoHash), limit);
+            self.prologue_suspects += self.suspects_total - before;
+            self.fail(row.id, limit);
+        }
+    }
+
+    /// Counts a row whose link holds.
+    #[inline]
+    fn settle(&mut self, id: i64, sound: bool, counted: bool, limit: usize) {
+        if !counted {
+        } else if sound {
+            self.tally.verified += 1;
+        } else {
+            self.fail(id, limit);
+        }
+    }
+
+    /// Counts a row whose link does not hold.
+    fn settle_broken(&mut self, open: OpenLink, limit: usize) {
+        if !open.counted {
+            return;
+        }
+        let OpenLink {
+            link,
+            follows_globally,
+            sound,
+            ..
+        } = open;
+        self.fail(link.id, limit);
+        if link.old_writer && sound && link.previous_hash == HashText::Null {
+            self.restarts += 1;
+        } else if link.old_writer && sound && follows_globally == Some(true) {
+            self.global.add(link.id);
+        } else {
+            self.broken_links_total += 1;
+            let limit = if link.old_writer {
+                MAX_OLD_LINKS.max(limit)
+            } else {
+                limit
+            };
+            push_limited(&mut self.broken_links, link, limit);
+        }
+    }
+
+    fn fail(&mut self, id: i64, limit: usize) {
+        self.tally.failed += 1;
+        push_limited(&mut self.tally.failed_ids, id, limit);
+    }
+
+    #[inline]
+    fn note_fault_edge(&mut self, fault: Option<Fault>) {
+        if self.tally.total == 1 && !self.starts_apart {
+            self.first_fault = fault;
+        }
+        self.last_fault = fault;
+    }
+
+    #[inline]
+    fn add_fault(&mut self, id: i64, fault: Option<Fault>, limit: usize) {
+        let runs_on = fault.filter(|fault| fault.runs_on());
+        if let Some(fault) = fault {
+            let continues = runs_on.is_some() && self.last_fault == runs_on;
+            let suspect = Suspect {
+                first_id: id,
+                last_id: id,
+                entries: 1,
+                fault,
+            };
+            self.add_suspect(suspect, continues, limit);
+        }
+        self.note_fault_edge(runs_on);
+    }
+
+    fn add_suspect(&mut self, suspect: Suspect, continues: bool, limit: usize) {
+        if !continues {
+            self.suspects_total += 1;
+            push_limited(&mut self.suspects, suspect, limit);
+        } else if self.suspects_total == self.suspects.len() as u64
+            && let Some(last) = self.suspects.last_mut()
+        {
+            last.last_id = suspect.last_id;
+            last.entries += suspect.entries;
+        }
+    }
+
+    /// Appends the stretch that follows.
+    #[must_use]
+    pub(super) fn join(mut self, mut next: Self, limit: usize) -> Self {
+        if !next.has_rows {
+            return self;
+        }
+        if !self.has_rows && !self.chained {
+            return next;
+        }
+        if self.chained {
+            next.settle_prologue(limit);
+        }
+        if let Some(mut open) = next.open.take() {
+            let names_none = open.link.previous_hash == HashText::Null;
+            if names_none && !self.chained {
+                open.is_first = false;
+                next.open = Some(open);
+            } else if open.is_first
+                && !self.last_hash.is_blank()
+                && self.last_hash == open.link.previous_hash
+            {
+                next.settle_late(open, true, limit);
+            } else {
+                next.settle_late(open, false, limit);
+            }
+        }
+        self.append(next, limit);
+        self
+    }
+
+    /// The chain had begun before this stretch: its leading rows without hash are not legacy.
+    fn settle_prologue(&mut self, limit: usize) {
+        let prologue = core::mem::take(&mut self.prologue);
+        if prologue.entries == 0 {
+            return;
+        }
+        // All of them have no hash, those that already were suspects included: one run.
+        self.suspects_total -= core::mem::take(&mut self.prologue_suspects);
+        self.suspects
+            .retain(|suspect| suspect.first_id > prologue.last_id);
+        self.suspects_total += 1;
+        let run = Suspect {
+            first_id: prologue.first_id,
+            last_id: prologue.last_id,
+            entries: prologue.entries,
+            fault: Fault::NoHash,
+        };
+        self.suspects.insert(0, run);
+        self.suspects.truncate(limit);
+        self.first_fault = Some(Fault::NoHash);
+        if !self.chained {
+            self.last_fault = Some(Fault::NoHash);
+        }
+        self.tally.failed += core::mem::take(&mut self.unchained).entries;
+        let ids = core::mem::take(&mut self.unchained_ids);
+        self.tally.failed_ids.extend(ids);
+        self.tally.failed_ids.sort_unstable();
+        self.tally.failed_ids.truncate(limit);
+    }
+
+    /// Settles the open link, whose row may stand before others that failed.
+    fn settle_late(&mut self, open: OpenLink, holds: bool, limit: usize) {
+        let mut early = Self::default();
+        if holds {
+            early.settle(open.link.id, open.sound, open.counted, limit);
+        } else {
+            early.settle_broken(open, limit);
+        }
+        self.tally.verified += early.tally.verified;
+        self.tally.failed += early.tally.failed;
+        self.tally.failed_ids.extend(early.tally.failed_ids);
+        self.tally.failed_ids.sort_unstable();
+        self.tally.failed_ids.truncate(limit);
+        self.global.join(early.global);
+        self.restarts += early.restarts;
+        self.broken_links_total += early.broken_links_total;
+        self.broken_links.splice(0..0, early.broken_links);
+    }
+
+    fn append(&mut self, next: Self, limit: usize) {
+        let joins_run = next.first_fault.is_some() && next.first_fault == self.last_fault;
+        let counted_any = next.tally.total > 0;
+        let mut suspects = next.suspects.into_iter();
+        let mut total = next.suspects_total;
+        if joins_run && let Some(first) = suspects.next() {
+            self.add_suspect(first, true, limit);
+            total -= 1;
+        }
+        self.suspects_total += total;
+        extend_limited(&mut self.suspects, suspects, limit);
+        if self.tally.total == 0 {
+            if !self.starts_apart {
+                self.first_fault = next.first_fault;
+            }
+            self.starts_apart |= next.starts_apart;
+        }
+        if counted_any || next.starts_apart {
+            self.last_fault = next.last_fault;
+        }
+
+        self.tally.total += next.tally.total;
+        self.tally.verified += next.tally.verified;
+        self.tally.failed += next.tally.failed;
+        extend_limited(&mut self.tally.failed_ids, next.tally.failed_ids, limit);
+        self.tally.first_id = self.tally.first_id.or(next.tally.first_id);
+        if counted_any {
+            self.tally.last_id = next.tally.last_id;
+            self.tally.head_hash = next.tally.head_hash;
+        }
+        self.broken_links_total += next.broken_links_total;
+        extend_limited(
+            &mut self.broken_links,
+            next.broken_links,
+            MAX_OLD_LINKS.max(limit),
+        );
+        self.global.join(next.global);
+        self.restarts += next.restarts;
+        self.signed += next.signed;
+        self.signed_by_others += next.signed_by_others;
+        self.last_old_id = next.last_old_id.or(self.last_old_id);
+
+        if !self.chained {
+            self.open = next.open;
+            self.unchained.join(next.unchained);
+            extend_limited(&mut self.unchained_ids, next.unchained_ids, limit);
+            self.prologue_suspects += next.prologue_suspects;
+            // The prologue's first suspect went on with ours.
+            self.prologue_suspects -= u64::from(joins_run && next.prologue.entries > 0);
+            self.prologue.join(next.prologue);
+        }
+        self.has_rows = true;
+        self.chained |= next.chained;
+        self.last_hash = next.last_hash;
+    }
+
+    /// Decides what is still open, nothing standing before this stretch.
+    pub(super) fn finish(&mut self, limit: usize) {
+        let unchained = core::mem::take(&mut self.unchained);
+        self.tally.legacy = unchained;
+        self.tally.legacy_ids = core::mem::take(&mut self.unchained_ids);
+        if let Some(open) = self.open.take() {
+            let holds = open.link.previous_hash == HashText::Null;
+            self.settle_late(open, holds, limit);
+        }
+    }
+}
+
+fn matches_value(hash: &HashText, value: Value<'_>) -> bool {
+    match (hash, value) {
+        (HashText::Hex(hex), Value::Text(text)) => hex == text,
+        (HashText::Null, Value::Null) => true,
+        (HashText::Hex(_), _) | (HashText::Null, _) => false,
+        (hash, value) => *hash == HashText::from(value),
+    }
+}
+
+pub(super) fn push_limited<T>(list: &mut Vec<T>, item: T, limit: usize) {
+    if list.len() < limit {
+        list.push(item);
+    }
+}
+
+pub(super) fn extend_limited<T>(
+    list: &mut Vec<T>,
+    items: impl IntoIterator<Item = T>,
+    limit: usize,
+) {
+    let room = limit.saturating_sub(list.len());
+    list.extend(items.into_iter().take(room));
+}

@@ -1,0 +1,593 @@
+//! JSON re-written as `json.dumps(json.loads(text), sort_keys=True)` does in CPython.
+//!
+//! QWED signs the *decoded* `result`, so a verifier must reproduce what CPython makes of the stored
+//! text: accepted are `NaN` and `±Infinity`, integers of any length and lone surrogates; the last of
+//! duplicate keys wins, compared after escapes are decoded; keys sort by code point.
+//!
+//! [`Canonicalizer::parse`] writes the whole text once, in document order, into one reused buffer and
+//! notes only the objects whose keys were not already in order. [`Canonicalizer::emit`] then walks
+//! the buffer and hands out its pieces in sorted order. So memory is the text plus a few words for each
+//! member of an *unordered* object, nothing recurses, and no byte is visited a third time.
+
+use core::cmp::Ordering;
+
+use thiserror::Error;
+
+use super::{number, text};
+
+/// Deeper nesting than any CPython can read, write or therefore sign (its limit is a few thousand);
+/// bounds the memory that a hostile document can claim.
+pub const MAX_DEPTH: usize = 1_000_000;
+
+/// Why a text is not JSON, with the offset in bytes where reading stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{reason} at byte {offset}")]
+pub struct NotJson {
+    /// Offset in bytes from the start of the text.
+    pub offset: usize,
+    /// What was wrong there, in plain words.
+    pub reason: &'static str,
+}
+
+/// One member of an object, as offsets into the written buffer.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    /// The first eight bytes of the key, big-endian, so that most comparisons are one of integers.
+    prefix: u64,
+    /// Start of the key, at its quote.
+    start: usize,
+    /// Behind the key's closing quote.
+    key_end: usize,
+    /// Behind the value.
+    end: usize,
+    /// The first noted object that can lie within this member.
+    first_object: usize,
+    /// Whether the written key equals the decoded key.
+    plain: bool,
+}
+
+impl Member {
+    fn key<'a>(&self, out: &'a [u8]) -> &'a [u8] {
+        &out[self.start + 1..self.key_end - 1]
+    }
+
+    /// Orders keys by code point, as Python orders strings.
+    #[inline]
+    fn compare(&self, other: &Self, out: &[u8]) -> Ordering {
+        if self.plain && other.plain {
+            return self
+                .prefix
+                .cmp(&other.prefix)
+                .then_with(|| self.key(out).cmp(other.key(out)));
+        }
+        text::code_points(self.key(out)).cmp(text::code_points(other.key(out)))
+    }
+}
+
+/// An object in the written buffer, in the order in which objects start.
+#[derive(Debug, Clone, Copy)]
+struct Object {
+    start: usize,
+    end: usize,
+    /// Its members in sorted order; empty where the object stands in order already.
+    first_member: usize,
+    end_member: usize,
+    /// The first noted object behind everything nested in this one.
+    next: usize,
+}
+
+/// An object whose closing brace has not been read yet.
+#[derive(Debug, Clone, Copy)]
+struct OpenObject {
+    object: usize,
+    /// Where its members start in `open_members`.
+    base: usize,
+    ordered: bool,
+}
+
+/// What [`Canonicalizer::emit`] still has to do when a member is done.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    position: usize,
+    end: usize,
+    object: usize,
+    member: usize,
+    end_member: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nest {
+    Array,
+    Object,
+}
+
+/// Reads one JSON text after another into reused memory.
+#[derive(Debug, Default)]
+pub struct Canonicalizer {
+    out: Vec<u8>,
+    nests: Vec<Nest>,
+    open: Vec<OpenObject>,
+    open_members: Vec<Member>,
+    members: Vec<Member>,
+    objects: Vec<Object>,
+    frames: Vec<Frame>,
+}
+
+/// Memory kept from one text to the next; what a giant left behind beyond this is given back.
+const KEPT_BYTES: usize = 1 << 20;
+
+impl Canonicalizer {
+    /// A canonicaliser that holds no text yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads `text`, which must be one JSON value with nothing but white space around it.
+    ///
+    /// # Errors
+    /// Where `json.loads` would raise, or at [`MAX_DEPTH`]. Nothing can be emitted then.
+    pub fn parse(&mut self, text: &[u8]) -> Result<(), NotJson> {
+        self.clear();
+        let mut reader = Reader { text, at: 0 };
+        let parsed = self.document(&mut reader);
+        parsed.map_err(|reason| {
+            self.clear();
+            NotJson {
+                offset: reader.at,
+                reason,
+            }
+        })
+    }
+
+    fn clear(&mut self) {
+        fn reset<T>(list: &mut Vec<T>) {
+            list.clear();
+            list.shrink_to(KEPT_BYTES / size_of::<T>());
+        }
+        reset(&mut self.out);
+        reset(&mut self.nests);
+        reset(&mut self.open);
+        reset(&mut self.open_members);
+        reset(&mut self.members);
+        reset(&mut self.objects);
+        reset(&mut self.frames);
+    }
+
+    fn document(&mut self, reader: &mut Reader<'_>) -> Result<(), &'static str> {
+        reader.skip_space();
+        loop {
+            // A value starts here; opening an object or array that is not empty leads to another.
+            match reader.peek() {
+                Some(b'"') => {
+                    reader.string(&mut self.out)?;
+                }
+                Some(b'{') => {
+                    self.open_object(reader)?;
+                    if reader.peek() == Some(b'}') {
+                        reader.at += 1;
+                        self.close_object();
+                    } else {
+                        self.key(reader)?;
+                        continue;
+                    }
+                }
+                Some(b'[') => {
+                    reader.at += 1;
+                    self.out.push(b'[');
+                    reader.skip_space();
+                    if reader.peek() == Some(b']') {
+                        reader.at += 1;
+                        self.out.push(b']');
+                    } else {
+                        self.nest(Nest::Array)?;
+                        continue;
+                    }
+                }
+                _ => reader.scalar(&mut self.out)?,
+            }
+            if !self.after_value(reader)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What follows a value: closes what ends here, and says whether another value follows.
+    fn after_value(&mut self, reader: &mut Reader<'_>) -> Result<bool, &'static str> {
+        loop {
+            reader.skip_space();
+            let Some(&nest) = self.nests.last() else {
+                return if reader.peek().is_none() {
+                    Ok(false)
+                } else {
+                    Err("something follows the value")
+                };
+            };
+            match (nest, reader.peek()) {
+                (_, Some(b',')) => {
+                    reader.at += 1;
+                    if nest == Nest::Object {
+                        self.end_member();
+                    }
+                    self.out.extend_from_slice(b", ");
+                    reader.skip_space();
+                    if nest == Nest::Object {
+                        self.key(reader)?;
+                    }
+                    return Ok(true);
+                }
+                (Nest::Array, Some(b']')) => {
+                    reader.at += 1;
+                    self.out.push(b']');
+                    self.nests.pop();
+                }
+                (Nest::Object, Some(b'}')) => {
+                    reader.at += 1;
+                    self.end_member();
+                    self.close_object();
+                }
+                (Nest::Array, _) => return Err("expected ',' or ']'"),
+                (Nest::Object, _) => return Err("expected ',' or '}'"),
+            }
+        }
+    }
+
+    fn nest(&mut self, nest: Nest) -> Result<(), &'static str> {
+        if self.nests.len() == MAX_DEPTH {
+            return Err("nested too deeply");
+        }
+        self.nests.push(nest);
+        Ok(())
+    }
+
+    fn open_object(&mut self, reader: &mut Reader<'_>) -> Result<(), &'static str> {
+        self.nest(Nest::Object)?;
+        reader.at += 1;
+        let start = self.out.len();
+        self.out.push(b'{');
+        self.open.push(OpenObject {
+            object: self.objects.len(),
+            base: self.open_members.len(),
+            ordered: true,
+        });
+        self.objects.push(Object {
+            start,
+            end: 0,
+            first_member: 0,
+            end_member: 0,
+            next: 0,
+        });
+        reader.skip_space();
+        Ok(())
+    }
+
+    #[inline]
+    fn key(&mut self, reader: &mut Reader<'_>) -> Result<(), &'static str> {
+        if reader.peek() != Some(b'"') {
+            return Err("expected a property name in double quotes");
+        }
+        let start = self.out.len();
+        let plain = reader.string(&mut self.out)?;
+        let key_end = self.out.len();
+        reader.skip_space();
+        if reader.peek() != Some(b':') {
+            return Err("expected ':'");
+        }
+        reader.at += 1;
+        self.out.extend_from_slice(b": ");
+        reader.skip_space();
+        let member = Member {
+            prefix: prefix(&self.out[start + 1..key_end - 1]),
+            start,
+            key_end,
+            end: 0,
+            first_object: self.objects.len(),
+            plain,
+        };
+        if let Some(open) = self.open.last_mut() {
+            if open.ordered
+                && let Some(last) = self.open_members.get(open.base..).and_then(<[_]>::last)
+            {
+                open.ordered = last.compare(&member, &self.out) == Ordering::Less;
+            }
+            self.open_members.push(member);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn end_member(&mut self) {
+        if let Some(member) = self.open_members.last_mut() {
+            member.end = self.out.len();
+        }
+    }
+
+    fn close_object(&mut self) {
+        self.nests.pop();
+        self.out.push(b'}');
+        let Some(open) = self.open.pop() else { return };
+        let behind = self.objects.len();
+        if open.ordered && behind == open.object + 1 {
+            self.objects.pop();
+        } else {
+            let first_member = self.members.len();
+            if !open.ordered {
+                self.sort_members(open.base);
+            }
+            self.objects[open.object] = Object {
+                end: self.out.len(),
+                first_member,
+                end_member: self.members.len(),
+                next: behind,
+                ..self.objects[open.object]
+            };
+        }
+        self.open_members.truncate(open.base);
+    }
+
+    /// Moves the members from `base` on into `members`, sorted, the last of equal keys only.
+    fn sort_members(&mut self, base: usize) {
+        let (out, members) = (&self.out, &mut self.members);
+        let open = &mut self.open_members[base..];
+        open.sort_unstable_by(|a, b| a.compare(b, out).then(a.start.cmp(&b.start)));
+        let first = members.len();
+        for member in open.iter() {
+            match members.get_mut(first..).and_then(<[_]>::last_mut) {
+                Some(last) if last.compare(member, out) == Ordering::Equal => *last = *member,
+                _ => members.push(*member),
+            }
+        }
+    }
+
+    /// Hands the canonical text to `sink`, piece by piece.
+    #[inline]
+    pub fn emit(&mut self, mut sink: impl FnMut(&[u8])) {
+        let (out, objects, members) = (&self.out, &self.objects, &self.members);
+        self.frames.clear();
+        let (mut position, mut end, mut object) = (0, out.len(), 0);
+        loop {
+            // Objects that stand in order are part of the run around them.
+            while let Some(next) = objects.get(object)
+                && next.first_member == next.end_member
+            {
+                object += 1;
+            }
+            if let Some(next) = objects.get(object)
+                && next.start < end
+            {
+                sink(&out[position..=next.start]);
+                self.frames.push(Frame {
+                    position: next.end - 1,
+                    end,
+                    object: next.next,
+                    member: next.first_member + 1,
+                    end_member: next.end_member,
+                });
+                let member = &members[next.first_member];
+                (position, end, object) = (member.start, member.end, member.first_object);
+                continue;
+            }
+            sink(&out[position..end]);
+            let Some(frame) = self.frames.last_mut() else {
+                return;
+            };
+            if frame.member < frame.end_member {
+                sink(b", ");
+                let member = &members[frame.member];
+                frame.member += 1;
+                (position, end, object) = (member.start, member.end, member.first_object);
+            } else {
+                (position, end, object) = (frame.position, frame.end, frame.object);
+                self.frames.pop();
+            }
+        }
+    }
+}
+
+#[inline]
+fn prefix(key: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let length = key.len().min(8);
+    bytes[..length].copy_from_slice(&key[..length]);
+    u64::from_be_bytes(bytes)
+}
+
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    #[inline(always)]
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    #[inline(always)]
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// Reads the string whose opening quote stands here; says whether it is written as it decodes.
+    #[inline]
+    fn string(&mut self, out: &mut Vec<u8>) -> Result<bool, &'static str> {
+        out.push(b'"');
+        self.at += 1;
+        let mut plain = true;
+        loop {
+            let run = text::plain_run(&self.text[self.at..]);
+            out.extend_from_slice(&self.text[self.at..self.at + run]);
+            self.at += run;
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    out.push(b'"');
+                    return Ok(plain);
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    self.escape(out)?;
+                }
+                None => return Err("unterminated string"),
+                Some(..0x20) => return Err("control character in a string"),
+                Some(_) => {
+                    self.at += text::write_special(out, &self.text[self.at..])
+                        .ok_or("text that is not UTF-8")?;
+                }
+            }
+            plain = false;
+        }
+    }
+
+    #[inline]
+    fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), &'static str> {
+        let kind = self.peek().ok_or("unterminated string")?;
+        self.at += 1;
+        match kind {
+            b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't' => {
+                out.extend_from_slice(&[b'\\', kind])
+            }
+            b'/' => out.push(b'/'),
+            b'u' => {
+                let digits = self
+                    .text
+                    .get(self.at..self.at + 4)
+                    .ok_or("invalid \\u escape")?;
+                let mut unit = 0;
+                for &digit in digits {
+                    let nibble = char::from(digit).to_digit(16).ok_or("invalid \\u escape")?;
+                    unit = unit << 4 | nibble as u16;
+                }
+                self.at += 4;
+                text::write_unit(out, unit);
+            }
+            _ => return Err("invalid escape"),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn scalar(&mut self, out: &mut Vec<u8>) -> Result<(), &'static str> {
+        let rest = &self.text[self.at..];
+        if let Some(length) = number::write_number(out, rest) {
+            self.at += length;
+            return Ok(());
+        }
+        for word in ["null", "true", "false", "NaN", "Infinity", "-Infinity"] {
+            if rest.starts_with(word.as_bytes()) {
+                out.extend_from_slice(word.as_bytes());
+                self.at += word.len();
+                return Ok(());
+            }
+        }
+        Err("expected a value")
+    }
+}
+
+/// `json.dumps(json.loads(text), sort_keys=True)`.
+///
+/// # Errors
+/// Where `json.loads` would raise.
+pub fn canonical(text: &[u8]) -> Result<Vec<u8>, NotJson> {
+    let mut canonicalizer = Canonicalizer::new();
+    canonicalizer.parse(text)?;
+    let mut out = Vec::with_capacity(canonicalizer.out.len());
+    canonicalizer.emit(|piece| out.extend_from_slice(piece));
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let written = canonical(text.as_bytes()).unwrap();
+        assert_eq!(core::str::from_utf8(&written).unwrap(), expected, "{text}");
+    }
+
+    #[test]
+    fn sorts_keys_at_every_depth() {
+        check(
+            r#"{"b":{"z":1,"a":[{"y":2,"x":{}}]},"a":{"c":{"2":2,"1":1}},"":0}"#,
+            r#"{"": 0, "a": {"c": {"1": 1, "2": 2}}, "b": {"a": [{"x": {}, "y": 2}], "z": 1}}"#,
+        );
+    }
+
+    #[test]
+    fn an_ordered_object_may_hold_an_unordered_one() {
+        check(
+            r#"[{"a":{"b":{"d":1,"c":2}},"e":{"f":0}},{"g":{"i":1,"h":2}}]"#,
+            r#"[{"a": {"b": {"c": 2, "d": 1}}, "e": {"f": 0}}, {"g": {"h": 2, "i": 1}}]"#,
+        );
+    }
+
+    #[test]
+    fn the_last_of_equal_keys_wins() {
+        check(
+            r#"{"b":1,"a":2,"b":3,"a":{"z":1,"z":2}}"#,
+            r#"{"a": {"z": 2}, "b": 3}"#,
+        );
+        check(
+            r#"{"k\u0065y":{"b":1,"a":2},"key":"wins"}"#,
+            r#"{"key": "wins"}"#,
+        );
+    }
+
+    #[test]
+    fn keys_sort_by_code_point() {
+        check(
+            r#"{"😀":1,"\uffff":2,"\ue000":3,"\ud800":4,"é":5,"z":6,"Z":7,"10":8,"9":9,"\n":0}"#,
+            r#"{"\n": 0, "10": 8, "9": 9, "Z": 7, "z": 6, "\u00e9": 5, "\ud800": 4, "\ue000": 3, "\uffff": 2, "\ud83d\ude00": 1}"#,
+        );
+    }
+
+    #[test]
+    fn takes_what_only_cpython_takes() {
+        check(
+            " [NaN , -Infinity,Infinity, 1E400, -0]\n",
+            "[NaN, -Infinity, Infinity, Infinity, 0]",
+        );
+    }
+
+    #[test]
+    fn says_where_it_stopped() {
+        for (text, offset) in [
+            ("", 0),
+            ("[1,]", 3),
+            ("{\"a\":1,}", 7),
+            ("{\"a\" 1}", 5),
+            ("01", 1),
+            ("1.", 1),
+            ("tru", 0),
+            ("\"a", 2),
+            ("\"\n\"", 1),
+            ("\"\\x\"", 3),
+            ("\"\\u12g4\"", 3),
+            ("[1] 2", 4),
+            ("\u{feff}1", 0),
+            ("-NaN", 0),
+            ("{1:2}", 1),
+        ] {
+            let error = canonical(text.as_bytes()).unwrap_err();
+            assert_eq!(error.offset, offset, "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        for (open, close) in [("[", "]"), ("{\"b\":0,\"a\":", "}")] {
+            let depth = 100_000;
+            let text = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            let written = canonical(text.as_bytes()).unwrap();
+            assert!(written.len() > text.len() - 1);
+            assert_eq!(canonical(&written).unwrap(), written);
+        }
+        let text = "[".repeat(MAX_DEPTH + 1);
+        assert_eq!(
+            canonical(text.as_bytes()).unwrap_err().reason,
+            "nested too deeply"
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! Single entries, as QWED 8.0.0's `verify_log_entry` answers for them, in its own words.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::{
+    qwed::{Database, ReadError, Reader},
+    trail::{
+        check::{Checker, HashState},
+        hash::HashText,
+        keys::KeyRing,
+        payload::Unhashable,
+        row::{Row, Value},
+    },
+};
+
+/// QWED's answer for one entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EntryReport {
+    /// The entry.
+    pub log_id: i64,
+    /// Whether every check passed.
+    pub valid: bool,
+    /// Whether it was written before the chain began, so that nothing can be checked.
+    pub legacy: bool,
+    /// The checks.
+    pub checks: Checks,
+    /// What failed, in QWED's words.
+    pub errors: Vec<String>,
+    /// When it was written, RFC 3339; `None` where the column holds no time.
+    pub timestamp: Option<String>,
+    /// Its organisation.
+    pub organization_id: Option<i64>,
+}
+
+/// The checks of one entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields are QWED's")]
+pub struct Checks {
+    pub hash_valid: bool,
+    pub signature_valid: bool,
+    pub chain_valid: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum EntryError {
+    /// The database could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// No such entry.
+    #[error("there is no entry {0}")]
+    NoEntry(i64),
+}
+
+/// Checks the entries with these ids, in the order given.
+///
+/// # Errors
+/// If the database cannot be read or an id does not exist.
+pub fn verify_entries(
+    database: &Database,
+    ring: &Arc<KeyRing>,
+    ids: &[i64],
+) -> Result<Vec<EntryReport>, EntryError> {
+    let mut reader = database.reader()?;
+    let mut checker = Checker::new(Arc::clone(ring));
+    ids.iter()
+        .map(|&id| verify_entry(&mut reader, &mut checker, id))
+        .collect()
+}
+
+fn verify_entry(
+    reader: &mut Reader,
+    checker: &mut Checker,
+    id: i64,
+) -> Result<EntryReport, EntryError> {
+    let stored = reader.entry(id)?.ok_or(EntryError::NoEntry(id))?;
+    let row = stored.row();
+    let organization_id = row.organization_id.integer();
+    let (before, chained_before) = match organization_id {
+        Some(organization_id) => {
+            let before = reader.before(organization_id, id)?;
+            let before = before.map(|before| HashText::from(before.row().entry_hash));
+            (before, reader.is_chained_before(organization_id, id)?)
+        }
+        None => (None, false),
+    };
+    let mut iso = Vec::new();
+    let timestamp = row
+        .timestamp
+        .write_iso(&mut iso)
+        .then(|| String::from_utf8_lossy(&iso).into_owned() + "+00:00");
+    let report = |valid, legacy, checks, errors| EntryReport {
+        log_id: id,
+        valid,
+        legacy,
+        checks,
+        errors,
+        timestamp,
+        organization_id,
+    };
+    if row.is_unchained() && !chained_before {
+        let checks = Checks {
+            hash_valid: false,
+            signature_valid: false,
+            chain_valid: false,
+        };
+        let error = "Entry predates the audit chain (no hash or signature); it cannot be verified";
+        return Ok(report(false, true, checks, vec![error.to_owned()]));
+    }
+    let mut errors = Vec::new();
+    let check = checker.check(&row);
+    match check.hash {
+        HashState::Valid(_) => {}
+        HashState::Missing => errors.push("Hash missing from audit entry".to_owned()),
+        HashState::Unhashable(Unhashable::Result(_) | Unhashable::ResultType(_)) => errors
+            .push("Audit entry result payload is malformed; cannot verify integrity".to_owned()),
+        HashState::Mismatch | HashState::Unhashable(_) => errors.push(
+            "Hash mismatch: audit entry does not match any accepted canonical payload".to_owned(),
+        ),
+    }
+    if !check.signature_valid() {
+        errors.push("HMAC signature invalid".to_owned());
+    }
+    let chain_error = chain_error(&row, before.as_ref(), chained_before);
+    errors.extend(chain_error.map(str::to_owned));
+    let checks = Checks {
+        hash_valid: check.hash_valid(),
+        signature_valid: check.signature_valid(),
+        chain_valid: chain_error.is_none(),
+    };
+    let valid = checks.hash_valid && checks.signature_valid && checks.chain_valid;
+    Ok(report(valid, false, checks, errors))
+}
+
+fn chain_error(
+    row: &Row<'_>,
+    before: Option<&HashText>,
+    chained_before: bool,
+) -> Option<&'static str> {
+    let names_none = row.previous_hash == Value::Null;
+    match before {
+        _ if names_none && !chained_before => None,
+        None if names_none => None,
+        None => Some("Hash chain broken: genesis entry must not reference a previous hash"),
+        Some(before) if before.is_blank() => {
+            Some("Hash chain broken: previous entry is missing its hash")
+        }
+        Some(before) if *before != HashText::from(row.previous_hash) => {
+            Some("Hash chain broken: previous hash doesn't match")
+        }
+        Some(_) => None,
+    }
+}

@@ -1,0 +1,239 @@
+//! What a verification answers, in the shape of its JSON document.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{
+    qwed::Dialect,
+    trail::{
+        chain::Trail,
+        finding::{Finding, Kind, Severity, Verdict},
+        keys::KeyRing,
+        segment::Segment,
+    },
+};
+
+/// How much of the trail was checked before a verification was interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Coverage {
+    /// Entries checked.
+    pub entries: u64,
+    /// Part of the key range, from 0 to 1.
+    pub fraction: f64,
+}
+
+/// The outcome for all organisations that were verified.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The worst of all organisations' verdicts.
+    pub verdict: Verdict,
+    /// The kind of database.
+    pub database: Dialect,
+    /// When the verification started, RFC 3339 in UTC.
+    pub started_at: String,
+    /// How long it took, in seconds.
+    pub duration_seconds: f64,
+    /// How many entries were verified.
+    pub entries: u64,
+    /// Entries per second over the whole time.
+    pub entries_per_second: u64,
+    /// How many entries each key signed, in the ring's order.
+    pub keys: Vec<KeyUse>,
+    /// What was found outside the trails: weak keys.
+    pub findings: Vec<KeyFinding>,
+    /// By organisation, in order of id; entries of none, if there are any, come first.
+    pub organizations: Vec<OrganizationReport>,
+}
+
+/// How much a key was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyUse {
+    /// The key's name.
+    pub id: String,
+    /// Entries that it signed.
+    pub entries: u64,
+}
+
+/// A finding about a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyFinding {
+    /// The key's name.
+    pub key_id: String,
+    /// `weak_key`.
+    pub kind: Kind,
+    /// `warning`.
+    pub severity: Severity,
+    /// In plain words.
+    pub detail: String,
+}
+
+/// The outcome for one organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrganizationReport {
+    /// The organisation; `None` for entries that belong to none.
+    pub organization_id: Option<i64>,
+    /// What its trail is worth.
+    pub verdict: Verdict,
+    /// What QWED 8.0.0 answers for it.
+    pub qwed: QwedAnswer,
+    /// How many entries QWED counts as failed; its list may be cut.
+    pub failed_count: u64,
+    /// How many entries QWED counts as legacy; its list may be cut.
+    pub legacy_count: u64,
+    /// Entries that QWED counts as failed though they are as releases before 5.3.0 wrote them.
+    pub excused_count: u64,
+    /// What was found, in order of entry, up to the limit.
+    pub findings: Vec<Finding>,
+    /// How many findings there are; where broken places outnumber the limit, those beyond it are counted one each.
+    pub findings_total: u64,
+}
+
+/// The answer of QWED 8.0.0's `verify_audit_trail`, field for field. Lists are cut at the limit of findings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields are QWED's")]
+pub struct QwedAnswer {
+    pub valid: bool,
+    pub total_entries: u64,
+    pub verified_entries: u64,
+    pub failed_entries: Vec<i64>,
+    pub legacy_entries: Vec<i64>,
+    pub first_entry_id: Option<i64>,
+    pub last_entry_id: Option<i64>,
+    pub head_hash: Option<String>,
+}
+
+impl QwedAnswer {
+    fn of(trail: &Trail) -> Self {
+        let tally = &trail.tally;
+        Self {
+            valid: tally.verified == tally.total,
+            total_entries: tally.total,
+            verified_entries: tally.verified,
+            failed_entries: tally.failed_ids.clone(),
+            legacy_entries: tally.legacy_ids.clone(),
+            first_entry_id: tally.first_id,
+            last_entry_id: tally.last_id,
+            head_hash: tally.head_hash.to_text(),
+        }
+    }
+}
+
+impl OrganizationReport {
+    /// The report of a trail, given what was found in it and how many entries that makes sound after all.
+    #[must_use]
+    pub(super) fn new(
+        organization_id: i64,
+        trail: &Trail,
+        verdict: Verdict,
+        findings: Vec<Finding>,
+        findings_total: u64,
+        excused: u64,
+    ) -> Self {
+        Self {
+            organization_id: Some(organization_id),
+            verdict,
+            qwed: QwedAnswer::of(trail),
+            failed_count: trail.tally.failed,
+            legacy_count: trail.tally.legacy.entries,
+            excused_count: excused,
+            findings,
+            findings_total,
+        }
+    }
+
+    /// The report of an organisation that has no entries.
+    #[must_use]
+    pub(super) fn without_entries(organization_id: i64) -> Self {
+        Self::new(
+            organization_id,
+            &Trail::default(),
+            Verdict::Intact,
+            Vec::new(),
+            0,
+            0,
+        )
+    }
+
+    /// The report of entries that belong to no organisation, which QWED never walks.
+    #[must_use]
+    pub(super) fn homeless(segment: &Segment) -> Self {
+        let detail = "organization_id is NULL or no integer: no organisation's trail has this entry, and QWED \
+                      never writes such a one";
+        let findings: Vec<Finding> = segment
+            .homeless
+            .iter()
+            .map(|&id| Finding::new(id, Kind::ContentChanged, detail))
+            .collect();
+        let mut trail = Trail::default();
+        trail.tally.total = segment.homeless_total;
+        trail.tally.failed = segment.homeless_total;
+        trail.tally.failed_ids.clone_from(&segment.homeless);
+        trail.tally.first_id = segment.homeless.first().copied();
+        trail.tally.last_id = segment.homeless.last().copied();
+        let report = Self::new(
+            0,
+            &trail,
+            Verdict::Tampered,
+            findings,
+            segment.homeless_total,
+            0,
+        );
+        Self {
+            organization_id: None,
+            ..report
+        }
+    }
+
+    /// Entries that are as QWED wrote them, in our view rather than in QWED's.
+    #[must_use]
+    pub fn verified_count(&self) -> u64 {
+        self.qwed.verified_entries + self.excused_count
+    }
+}
+
+impl Report {
+    /// Notes when the verification ran, and from that its rate.
+    pub fn set_times(&mut self, started: Timestamp, ended: Timestamp) {
+        let seconds = ended.duration_since(started).as_secs_f64().max(1e-6);
+        self.started_at = started.to_string();
+        self.duration_seconds = (seconds * 1e6).round() / 1e6;
+        self.entries_per_second = (self.entries as f64 / seconds) as u64;
+    }
+
+    /// Puts the parts together; times and rate are filled in by who has the clock.
+    #[must_use]
+    pub(super) fn new(
+        database: Dialect,
+        ring: &KeyRing,
+        segment: &Segment,
+        organizations: Vec<OrganizationReport>,
+    ) -> Self {
+        let keys = ring.keys().iter().enumerate().map(|(index, key)| KeyUse {
+            id: key.id().to_owned(),
+            entries: segment.signed_by_key.get(index).copied().unwrap_or(0),
+        });
+        let findings = ring.keys().iter().filter_map(|key| {
+            key.weakness().map(|weakness| KeyFinding {
+                key_id: key.id().to_owned(),
+                kind: Kind::WeakKey,
+                severity: Kind::WeakKey.severity(),
+                detail: weakness.to_string(),
+            })
+        });
+        Self {
+            verdict: organizations
+                .iter()
+                .map(|o| o.verdict)
+                .max()
+                .unwrap_or(Verdict::Intact),
+            database,
+            started_at: String::new(),
+            duration_seconds: 0.0,
+            entries: organizations.iter().map(|o| o.qwed.total_entries).sum(),
+            entries_per_second: 0,
+            keys: keys.collect(),
+            findings: findings.collect(),
+            organizations,
+        }
+    }
+}
