@@ -109,7 +109,6 @@ fn connect(path: &Path) -> Result<Connection, ReadError> {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "query_only", true)?;
-        connection.pragma_update(None, "mmap_size", i64::MAX)?;
         Ok(connection)
     };
     open().map_err(|error| explain(path, &error))

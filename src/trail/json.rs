@@ -4,16 +4,20 @@
 //! text: accepted are `NaN` and `±Infinity`, integers of any length and lone surrogates; the last of
 //! duplicate keys wins, compared after escapes are decoded; keys sort by code point.
 //!
-//! [`Canonicalizer::parse`] writes the whole text once, in document order, into one reused buffer and
-//! notes only the objects whose keys were not already in order. [`Canonicalizer::emit`] then walks
-//! the buffer and hands out its pieces in sorted order. So memory is the text plus a few words for each
-//! member of an *unordered* object, nothing recurses, and no byte is visited a third time.
+//! QWED stores what `json.dumps` wrote, so nearly every text is canonical but for the order of keys. The first reading
+//! therefore only checks that, and notes where the members of *unordered* objects stand. If it meets anything
+//! that CPython would write differently, a second reading rewrites the text into a buffer and notes the same. Either
+//! way [`Canonicalizer::emit`] then hands out the pieces in sorted order. Nothing recurses, and beyond the
+//! text memory holds a few words for each member of an unordered object.
+
+mod reader;
 
 use core::cmp::Ordering;
 
 use thiserror::Error;
 
-use super::{number, text};
+use self::reader::Reader;
+use super::text;
 
 /// Deeper nesting than any CPython can read, write or therefore sign (its limit is a few thousand);
 /// bounds the memory that a hostile document can claim.
@@ -29,7 +33,7 @@ pub struct NotJson {
     pub reason: &'static str,
 }
 
-/// One member of an object, as offsets into the written buffer.
+/// One member of an object, as offsets into the canonical text.
 #[derive(Debug, Clone, Copy)]
 struct Member {
     /// The first eight bytes of the key, big-endian, so that most comparisons are one of integers.
@@ -64,7 +68,7 @@ impl Member {
     }
 }
 
-/// An object in the written buffer, in the order in which objects start.
+/// An object in the canonical text, in the order in which objects start.
 #[derive(Debug, Clone, Copy)]
 struct Object {
     start: usize,
@@ -101,20 +105,35 @@ enum Nest {
     Object,
 }
 
-/// Reads one JSON text after another into reused memory.
+/// Where the members of unordered objects stand.
 #[derive(Debug, Default)]
-pub struct Canonicalizer {
-    out: Vec<u8>,
+struct Structure {
     nests: Vec<Nest>,
     open: Vec<OpenObject>,
     open_members: Vec<Member>,
     members: Vec<Member>,
     objects: Vec<Object>,
+}
+
+/// Reads one JSON text after another into reused memory.
+#[derive(Debug, Default)]
+pub struct Canonicalizer {
+    structure: Structure,
+    /// The text rewritten; unused where it is canonical as it stands.
+    rewritten: Vec<u8>,
+    is_verbatim: bool,
     frames: Vec<Frame>,
 }
 
 /// Memory kept from one text to the next; what a giant left behind beyond this is given back.
 const KEPT_BYTES: usize = 1 << 20;
+
+fn reset<T>(list: &mut Vec<T>) {
+    list.clear();
+    if list.capacity() * size_of::<T>() > KEPT_BYTES {
+        *list = Vec::new();
+    }
+}
 
 impl Canonicalizer {
     /// A canonicaliser that holds no text yet.
@@ -126,223 +145,41 @@ impl Canonicalizer {
     /// Reads `text`, which must be one JSON value with nothing but white space around it.
     ///
     /// # Errors
-    /// Where `json.loads` would raise, or at [`MAX_DEPTH`]. Nothing can be emitted then.
+    /// Where `json.loads` would raise, or at [`MAX_DEPTH`]. Nothing may be emitted then.
+    #[inline]
     pub fn parse(&mut self, text: &[u8]) -> Result<(), NotJson> {
-        self.clear();
-        let mut reader = Reader { text, at: 0 };
-        let parsed = self.document(&mut reader);
-        parsed.map_err(|reason| {
-            self.clear();
-            NotJson {
-                offset: reader.at,
-                reason,
-            }
+        self.structure.reset();
+        reset(&mut self.rewritten);
+        let mut reader = Reader::<true>::new(text, &mut self.rewritten);
+        self.is_verbatim = self.structure.document(&mut reader).is_ok();
+        if self.is_verbatim {
+            Ok(())
+        } else {
+            self.rewrite(text)
+        }
+    }
+
+    fn rewrite(&mut self, text: &[u8]) -> Result<(), NotJson> {
+        self.structure.reset();
+        let mut reader = Reader::<false>::new(text, &mut self.rewritten);
+        let read = self.structure.document(&mut reader);
+        read.map_err(|reason| NotJson {
+            offset: reader.at,
+            reason,
         })
     }
 
-    fn clear(&mut self) {
-        fn reset<T>(list: &mut Vec<T>) {
-            list.clear();
-            list.shrink_to(KEPT_BYTES / size_of::<T>());
-        }
-        reset(&mut self.out);
-        reset(&mut self.nests);
-        reset(&mut self.open);
-        reset(&mut self.open_members);
-        reset(&mut self.members);
-        reset(&mut self.objects);
-        reset(&mut self.frames);
-    }
-
-    fn document(&mut self, reader: &mut Reader<'_>) -> Result<(), &'static str> {
-        reader.skip_space();
-        loop {
-            // A value starts here; opening an object or array that is not empty leads to another.
-            match reader.peek() {
-                Some(b'"') => {
-                    reader.string(&mut self.out)?;
-                }
-                Some(b'{') => {
-                    self.open_object(reader)?;
-                    if reader.peek() == Some(b'}') {
-                        reader.at += 1;
-                        self.close_object();
-                    } else {
-                        self.key(reader)?;
-                        continue;
-                    }
-                }
-                Some(b'[') => {
-                    reader.at += 1;
-                    self.out.push(b'[');
-                    reader.skip_space();
-                    if reader.peek() == Some(b']') {
-                        reader.at += 1;
-                        self.out.push(b']');
-                    } else {
-                        self.nest(Nest::Array)?;
-                        continue;
-                    }
-                }
-                _ => reader.scalar(&mut self.out)?,
-            }
-            if !self.after_value(reader)? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// What follows a value: closes what ends here, and says whether another value follows.
-    fn after_value(&mut self, reader: &mut Reader<'_>) -> Result<bool, &'static str> {
-        loop {
-            reader.skip_space();
-            let Some(&nest) = self.nests.last() else {
-                return if reader.peek().is_none() {
-                    Ok(false)
-                } else {
-                    Err("something follows the value")
-                };
-            };
-            match (nest, reader.peek()) {
-                (_, Some(b',')) => {
-                    reader.at += 1;
-                    if nest == Nest::Object {
-                        self.end_member();
-                    }
-                    self.out.extend_from_slice(b", ");
-                    reader.skip_space();
-                    if nest == Nest::Object {
-                        self.key(reader)?;
-                    }
-                    return Ok(true);
-                }
-                (Nest::Array, Some(b']')) => {
-                    reader.at += 1;
-                    self.out.push(b']');
-                    self.nests.pop();
-                }
-                (Nest::Object, Some(b'}')) => {
-                    reader.at += 1;
-                    self.end_member();
-                    self.close_object();
-                }
-                (Nest::Array, _) => return Err("expected ',' or ']'"),
-                (Nest::Object, _) => return Err("expected ',' or '}'"),
-            }
-        }
-    }
-
-    fn nest(&mut self, nest: Nest) -> Result<(), &'static str> {
-        if self.nests.len() == MAX_DEPTH {
-            return Err("nested too deeply");
-        }
-        self.nests.push(nest);
-        Ok(())
-    }
-
-    fn open_object(&mut self, reader: &mut Reader<'_>) -> Result<(), &'static str> {
-        self.nest(Nest::Object)?;
-        reader.at += 1;
-        let start = self.out.len();
-        self.out.push(b'{');
-        self.open.push(OpenObject {
-            object: self.objects.len(),
-            base: self.open_members.len(),
-            ordered: true,
-        });
-        self.objects.push(Object {
-            start,
-            end: 0,
-            first_member: 0,
-            end_member: 0,
-            next: 0,
-        });
-        reader.skip_space();
-        Ok(())
-    }
-
+    /// Hands the canonical form of `text`, which was parsed last, to `sink`, piece by piece.
     #[inline]
-    fn key(&mut self, reader: &mut Reader<'_>) -> Result<(), &'static str> {
-        if reader.peek() != Some(b'"') {
-            return Err("expected a property name in double quotes");
-        }
-        let start = self.out.len();
-        let plain = reader.string(&mut self.out)?;
-        let key_end = self.out.len();
-        reader.skip_space();
-        if reader.peek() != Some(b':') {
-            return Err("expected ':'");
-        }
-        reader.at += 1;
-        self.out.extend_from_slice(b": ");
-        reader.skip_space();
-        let member = Member {
-            prefix: prefix(&self.out[start + 1..key_end - 1]),
-            start,
-            key_end,
-            end: 0,
-            first_object: self.objects.len(),
-            plain,
-        };
-        if let Some(open) = self.open.last_mut() {
-            if open.ordered
-                && let Some(last) = self.open_members.get(open.base..).and_then(<[_]>::last)
-            {
-                open.ordered = last.compare(&member, &self.out) == Ordering::Less;
-            }
-            self.open_members.push(member);
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn end_member(&mut self) {
-        if let Some(member) = self.open_members.last_mut() {
-            member.end = self.out.len();
-        }
-    }
-
-    fn close_object(&mut self) {
-        self.nests.pop();
-        self.out.push(b'}');
-        let Some(open) = self.open.pop() else { return };
-        let behind = self.objects.len();
-        if open.ordered && behind == open.object + 1 {
-            self.objects.pop();
+    pub fn emit(&mut self, text: &[u8], mut sink: impl FnMut(&[u8])) {
+        let out = if self.is_verbatim {
+            text
         } else {
-            let first_member = self.members.len();
-            if !open.ordered {
-                self.sort_members(open.base);
-            }
-            self.objects[open.object] = Object {
-                end: self.out.len(),
-                first_member,
-                end_member: self.members.len(),
-                next: behind,
-                ..self.objects[open.object]
-            };
-        }
-        self.open_members.truncate(open.base);
-    }
-
-    /// Moves the members from `base` on into `members`, sorted, the last of equal keys only.
-    fn sort_members(&mut self, base: usize) {
-        let (out, members) = (&self.out, &mut self.members);
-        let open = &mut self.open_members[base..];
-        open.sort_unstable_by(|a, b| a.compare(b, out).then(a.start.cmp(&b.start)));
-        let first = members.len();
-        for member in open.iter() {
-            match members.get_mut(first..).and_then(<[_]>::last_mut) {
-                Some(last) if last.compare(member, out) == Ordering::Equal => *last = *member,
-                _ => members.push(*member),
-            }
-        }
-    }
-
-    /// Hands the canonical text to `sink`, piece by piece.
-    #[inline]
-    pub fn emit(&mut self, mut sink: impl FnMut(&[u8])) {
-        let (out, objects, members) = (&self.out, &self.objects, &self.members);
+            &self.rewritten
+        };
+        let Structure {
+            objects, members, ..
+        } = &self.structure;
         self.frames.clear();
         let (mut position, mut end, mut object) = (0, out.len(), 0);
         loop {
@@ -384,106 +221,212 @@ impl Canonicalizer {
     }
 }
 
+impl Structure {
+    fn reset(&mut self) {
+        reset(&mut self.nests);
+        reset(&mut self.open);
+        reset(&mut self.open_members);
+        reset(&mut self.members);
+        reset(&mut self.objects);
+    }
+
+    fn document<const VERBATIM: bool>(
+        &mut self,
+        reader: &mut Reader<'_, VERBATIM>,
+    ) -> Result<(), &'static str> {
+        reader.skip_space();
+        loop {
+            // A value starts here; opening an object or array that is not empty leads to another.
+            match reader.peek() {
+                Some(b'"') => {
+                    reader.string()?;
+                }
+                Some(b'{') => {
+                    self.open_object(reader)?;
+                    if reader.peek() == Some(b'}') {
+                        self.close_object(reader);
+                    } else {
+                        self.key(reader)?;
+                        continue;
+                    }
+                }
+                Some(b'[') => {
+                    reader.symbol(b'[');
+                    reader.skip_space();
+                    if reader.peek() == Some(b']') {
+                        reader.symbol(b']');
+                    } else {
+                        self.nest(Nest::Array)?;
+                        continue;
+                    }
+                }
+                _ => reader.scalar()?,
+            }
+            if !self.after_value(reader)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What follows a value: closes what ends here, and says whether another value follows.
+    #[inline]
+    fn after_value<const VERBATIM: bool>(
+        &mut self,
+        reader: &mut Reader<'_, VERBATIM>,
+    ) -> Result<bool, &'static str> {
+        loop {
+            reader.skip_space();
+            let Some(&nest) = self.nests.last() else {
+                return match reader.peek() {
+                    None => Ok(false),
+                    Some(_) => Err("something follows the value"),
+                };
+            };
+            match (nest, reader.peek()) {
+                (Nest::Array, Some(b',')) => {
+                    reader.separator(b", ")?;
+                    return Ok(true);
+                }
+                (Nest::Object, Some(b',')) => {
+                    self.end_member(reader);
+                    reader.separator(b", ")?;
+                    self.key(reader)?;
+                    return Ok(true);
+                }
+                (Nest::Array, Some(b']')) => {
+                    reader.symbol(b']');
+                    self.nests.pop();
+                }
+                (Nest::Object, Some(b'}')) => {
+                    self.end_member(reader);
+                    self.close_object(reader);
+                }
+                (Nest::Array, _) => return Err("expected ',' or ']'"),
+                (Nest::Object, _) => return Err("expected ',' or '}'"),
+            }
+        }
+    }
+
+    #[inline]
+    fn nest(&mut self, nest: Nest) -> Result<(), &'static str> {
+        if self.nests.len() == MAX_DEPTH {
+            return Err("nested too deeply");
+        }
+        self.nests.push(nest);
+        Ok(())
+    }
+
+    #[inline]
+    fn open_object<const VERBATIM: bool>(
+        &mut self,
+        reader: &mut Reader<'_, VERBATIM>,
+    ) -> Result<(), &'static str> {
+        self.nest(Nest::Object)?;
+        self.open.push(OpenObject {
+            object: self.objects.len(),
+            base: self.open_members.len(),
+            ordered: true,
+        });
+        let start = reader.position();
+        self.objects.push(Object {
+            start,
+            end: 0,
+            first_member: 0,
+            end_member: 0,
+            next: 0,
+        });
+        reader.symbol(b'{');
+        reader.skip_space();
+        Ok(())
+    }
+
+    #[inline]
+    fn key<const VERBATIM: bool>(
+        &mut self,
+        reader: &mut Reader<'_, VERBATIM>,
+    ) -> Result<(), &'static str> {
+        if reader.peek() != Some(b'"') {
+            return Err("expected a property name in double quotes");
+        }
+        let start = reader.position();
+        let plain = reader.string()?;
+        let key_end = reader.position();
+        reader.skip_space();
+        if reader.peek() != Some(b':') {
+            return Err("expected ':'");
+        }
+        reader.separator(b": ")?;
+        let canonical = reader.canonical();
+        let member = Member {
+            prefix: prefix(&canonical[start + 1..key_end - 1]),
+            start,
+            key_end,
+            end: 0,
+            first_object: self.objects.len(),
+            plain,
+        };
+        if let Some(open) = self.open.last_mut() {
+            if open.ordered
+                && let Some(last) = self.open_members.get(open.base..).and_then(<[_]>::last)
+            {
+                open.ordered = last.compare(&member, canonical) == Ordering::Less;
+            }
+            self.open_members.push(member);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn end_member<const VERBATIM: bool>(&mut self, reader: &Reader<'_, VERBATIM>) {
+        if let Some(member) = self.open_members.last_mut() {
+            member.end = reader.position();
+        }
+    }
+
+    #[inline]
+    fn close_object<const VERBATIM: bool>(&mut self, reader: &mut Reader<'_, VERBATIM>) {
+        reader.symbol(b'}');
+        self.nests.pop();
+        let Some(open) = self.open.pop() else { return };
+        let behind = self.objects.len();
+        if open.ordered && behind == open.object + 1 {
+            self.objects.pop();
+        } else {
+            let first_member = self.members.len();
+            if !open.ordered {
+                self.sort_members(open.base, reader.canonical());
+            }
+            self.objects[open.object] = Object {
+                end: reader.position(),
+                first_member,
+                end_member: self.members.len(),
+                next: behind,
+                ..self.objects[open.object]
+            };
+        }
+        self.open_members.truncate(open.base);
+    }
+
+    /// Moves the members from `base` on into `members`, sorted, the last of equal keys only.
+    fn sort_members(&mut self, base: usize, canonical: &[u8]) {
+        let open = &mut self.open_members[base..];
+        open.sort_unstable_by(|a, b| a.compare(b, canonical).then(a.start.cmp(&b.start)));
+        let first = self.members.len();
+        for member in open.iter() {
+            match self.members.get_mut(first..).and_then(<[_]>::last_mut) {
+                Some(last) if last.compare(member, canonical) == Ordering::Equal => *last = *member,
+                _ => self.members.push(*member),
+            }
+        }
+    }
+}
+
 #[inline]
 fn prefix(key: &[u8]) -> u64 {
     let mut bytes = [0; 8];
     let length = key.len().min(8);
     bytes[..length].copy_from_slice(&key[..length]);
     u64::from_be_bytes(bytes)
-}
-
-struct Reader<'a> {
-    text: &'a [u8],
-    at: usize,
-}
-
-impl Reader<'_> {
-    #[inline(always)]
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
-    }
-
-    #[inline(always)]
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    /// Reads the string whose opening quote stands here; says whether it is written as it decodes.
-    #[inline]
-    fn string(&mut self, out: &mut Vec<u8>) -> Result<bool, &'static str> {
-        out.push(b'"');
-        self.at += 1;
-        let mut plain = true;
-        loop {
-            let run = text::plain_run(&self.text[self.at..]);
-            out.extend_from_slice(&self.text[self.at..self.at + run]);
-            self.at += run;
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    out.push(b'"');
-                    return Ok(plain);
-                }
-                Some(b'\\') => {
-                    self.at += 1;
-                    self.escape(out)?;
-                }
-                None => return Err("unterminated string"),
-                Some(..0x20) => return Err("control character in a string"),
-                Some(_) => {
-                    self.at += text::write_special(out, &self.text[self.at..])
-                        .ok_or("text that is not UTF-8")?;
-                }
-            }
-            plain = false;
-        }
-    }
-
-    #[inline]
-    fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), &'static str> {
-        let kind = self.peek().ok_or("unterminated string")?;
-        self.at += 1;
-        match kind {
-            b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't' => {
-                out.extend_from_slice(&[b'\\', kind])
-            }
-            b'/' => out.push(b'/'),
-            b'u' => {
-                let digits = self
-                    .text
-                    .get(self.at..self.at + 4)
-                    .ok_or("invalid \\u escape")?;
-                let mut unit = 0;
-                for &digit in digits {
-                    let nibble = char::from(digit).to_digit(16).ok_or("invalid \\u escape")?;
-                    unit = unit << 4 | nibble as u16;
-                }
-                self.at += 4;
-                text::write_unit(out, unit);
-            }
-            _ => return Err("invalid escape"),
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn scalar(&mut self, out: &mut Vec<u8>) -> Result<(), &'static str> {
-        let rest = &self.text[self.at..];
-        if let Some(length) = number::write_number(out, rest) {
-            self.at += length;
-            return Ok(());
-        }
-        for word in ["null", "true", "false", "NaN", "Infinity", "-Infinity"] {
-            if rest.starts_with(word.as_bytes()) {
-                out.extend_from_slice(word.as_bytes());
-                self.at += word.len();
-                return Ok(());
-            }
-        }
-        Err("expected a value")
-    }
 }
 
 /// `json.dumps(json.loads(text), sort_keys=True)`.
@@ -493,8 +436,8 @@ impl Reader<'_> {
 pub fn canonical(text: &[u8]) -> Result<Vec<u8>, NotJson> {
     let mut canonicalizer = Canonicalizer::new();
     canonicalizer.parse(text)?;
-    let mut out = Vec::with_capacity(canonicalizer.out.len());
-    canonicalizer.emit(|piece| out.extend_from_slice(piece));
+    let mut out = Vec::with_capacity(text.len());
+    canonicalizer.emit(text, |piece| out.extend_from_slice(piece));
     Ok(out)
 }
 

@@ -5,10 +5,19 @@
 //! shortest text that reads back to the same double, in scientific notation from `1e16` and below
 //! `1e-4` (`Python/pystrtod.c`, format code `r`). Beyond the range of a double it is `Infinity`.
 
-/// Writes the number that starts `text`, and returns how many bytes of it belong to the number, or
-/// `None` if none starts there. Follows `_match_number_unicode` in CPython's `Modules/_json.c`.
+/// A number's extent, as offsets from its start.
+struct Extent {
+    negative: usize,
+    /// End of the integer part.
+    point: usize,
+    /// End of the fraction.
+    mantissa_end: usize,
+    end: usize,
+}
+
+/// Finds the number that starts `text`. Follows `_match_number_unicode` in CPython's `Modules/_json.c`.
 #[inline]
-pub fn write_number(out: &mut Vec<u8>, text: &[u8]) -> Option<usize> {
+fn extent(text: &[u8]) -> Option<Extent> {
     let negative = usize::from(text.first() == Some(&b'-'));
     let integer = match text.get(negative)? {
         b'0' => 1,
@@ -25,17 +34,70 @@ pub fn write_number(out: &mut Vec<u8>, text: &[u8]) -> Option<usize> {
     } else {
         point
     };
-    let end = exponent_end(text, mantissa_end);
+    Some(Extent {
+        negative,
+        point,
+        mantissa_end,
+        end: exponent_end(text, mantissa_end),
+    })
+}
+
+/// Writes the number that starts `text`, and returns how many bytes of it belong to the number, or
+/// `None` if none starts there.
+#[inline]
+pub fn write_number(out: &mut Vec<u8>, text: &[u8]) -> Option<usize> {
+    let Extent {
+        negative,
+        point,
+        mantissa_end,
+        end,
+    } = extent(text)?;
     if end == point {
         write_integer(out, &text[..end]);
     } else if end == mantissa_end && is_repr(&text[negative..point], &text[point + 1..end]) {
         out.extend_from_slice(&text[..end]);
     } else {
-        // The grammar above is a subset of what the standard library parses.
-        let value = core::str::from_utf8(&text[..end]).ok()?.parse().ok()?;
-        write_float(out, value);
+        write_float(out, parse(&text[..end])?);
     }
     Some(end)
+}
+
+/// The length of the number that starts `text`, provided that it is written as CPython writes it.
+#[inline]
+pub fn canonical_number(text: &[u8]) -> Option<usize> {
+    let Extent {
+        negative,
+        point,
+        mantissa_end,
+        end,
+    } = extent(text)?;
+    let is_canonical = if end == point {
+        &text[..end] != b"-0"
+    } else if end == mantissa_end && is_repr(&text[negative..point], &text[point + 1..end]) {
+        true
+    } else {
+        let value = parse(&text[..end])?;
+        if is_fixed(value) {
+            zmij::Buffer::new().format(value).as_bytes() == &text[..end]
+        } else {
+            let mut written = Vec::new();
+            write_float(&mut written, value);
+            written == text[..end]
+        }
+    };
+    is_canonical.then_some(end)
+}
+
+/// The nearest double; the grammar is a subset of what the standard library parses.
+#[inline]
+fn parse(text: &[u8]) -> Option<f64> {
+    core::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Whether CPython writes the value without exponent.
+#[inline]
+fn is_fixed(value: f64) -> bool {
+    (1e-4..1e16).contains(&value.abs()) || value == 0.0
 }
 
 #[inline]
@@ -87,9 +149,8 @@ pub fn write_float(out: &mut Vec<u8>, value: f64) {
     }
     let mut buffer = zmij::Buffer::new();
     let shortest = buffer.format_finite(value);
-    let magnitude = value.abs();
     // zmij chooses scientific notation by other limits and spells the exponent differently.
-    if (1e-4..1e16).contains(&magnitude) || value == 0.0 {
+    if is_fixed(value) {
         out.extend_from_slice(shortest.as_bytes());
     } else {
         write_scientific(out, shortest);

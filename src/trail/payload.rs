@@ -269,12 +269,27 @@ impl PayloadHasher {
         self.json.parse(text).map_err(Unhashable::Result)
     }
 
+    /// The payload of a row of usual size in `form`, empty where the row has none.
+    #[must_use]
+    pub fn payload(&mut self, row: &Row<'_>, form: Form) -> Vec<u8> {
+        if self.load(row).and_then(|()| self.write(row, form)).is_err() {
+            self.buffer.bytes.clear();
+        }
+        core::mem::take(&mut self.buffer.bytes)
+    }
+
     /// The SHA-256 of the loaded row's payload in `form`.
     ///
     /// # Errors
     /// Where a column holds what QWED could not have written.
     #[inline]
     pub fn hash(&mut self, row: &Row<'_>, form: Form) -> Result<[u8; 32], Unhashable> {
+        self.write(row, form)?;
+        Ok(self.buffer.finish())
+    }
+
+    #[inline]
+    fn write(&mut self, row: &Row<'_>, form: Form) -> Result<(), Unhashable> {
         let Self { json, buffer } = self;
         buffer.bytes.clear();
         buffer.flushed = None;
@@ -316,7 +331,9 @@ impl PayloadHasher {
             buffer.value("raw_llm_output", row.raw_llm_output)?;
         }
         field(buffer, "\"result\": ");
-        json.emit(|piece| buffer.push(piece));
+        json.emit(row.result.text().unwrap_or_default(), |piece| {
+            buffer.push(piece)
+        });
         field(buffer, "\"timestamp\": \"");
         if !row.timestamp.write_iso(&mut buffer.bytes) {
             return Err(Unhashable::Time);
@@ -332,6 +349,6 @@ impl PayloadHasher {
             buffer.value("verifier_version", row.verifier_version)?;
         }
         buffer.bytes.push(b'}');
-        Ok(buffer.finish())
+        Ok(())
     }
 }

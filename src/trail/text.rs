@@ -50,45 +50,138 @@ pub fn plain_run(bytes: &[u8]) -> usize {
     done + rest.iter().take_while(|&&byte| is_plain(byte)).count()
 }
 
+/// Longest escape of one character: a surrogate pair.
+const ESCAPE: usize = 12;
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// A UTF-16 code unit as `\uXXXX`.
+#[inline(always)]
+fn hex_escape(unit: u16) -> [u8; 6] {
+    let nibble = |shift: u16| HEX[usize::from(unit >> shift & 0xf)];
+    [b'\\', b'u', nibble(12), nibble(8), nibble(4), nibble(0)]
+}
+
+/// The letter of the short escape that a code unit has, if it has one.
+#[inline(always)]
+fn short_escape(unit: u16) -> Option<u8> {
+    match unit {
+        0x22 => Some(b'"'),
+        0x5c => Some(b'\\'),
+        0x08 => Some(b'b'),
+        0x09 => Some(b't'),
+        0x0a => Some(b'n'),
+        0x0c => Some(b'f'),
+        0x0d => Some(b'r'),
+        _ => None,
+    }
+}
 
 /// Writes one UTF-16 code unit as it stands in canonical JSON.
 #[inline]
 pub fn write_unit(out: &mut Vec<u8>, unit: u16) {
-    match unit {
-        0x22 => out.extend_from_slice(b"\\\""),
-        0x5c => out.extend_from_slice(b"\\\\"),
-        0x20..=0x7e => out.push(unit as u8),
-        0x08 => out.extend_from_slice(b"\\b"),
-        0x09 => out.extend_from_slice(b"\\t"),
-        0x0a => out.extend_from_slice(b"\\n"),
-        0x0c => out.extend_from_slice(b"\\f"),
-        0x0d => out.extend_from_slice(b"\\r"),
-        _ => {
-            let nibble = |shift: u16| HEX[usize::from(unit >> shift & 0xf)];
-            out.extend_from_slice(&[b'\\', b'u', nibble(12), nibble(8), nibble(4), nibble(0)]);
-        }
+    match short_escape(unit) {
+        Some(letter) => out.extend_from_slice(&[b'\\', letter]),
+        None if (0x20..0x7f).contains(&unit) => out.push(unit as u8),
+        None => out.extend_from_slice(&hex_escape(unit)),
     }
+}
+
+/// Whether `\uXXXX` with these digits is how CPython would write that code unit.
+#[inline]
+pub fn is_canonical_escape(digits: &[u8; 4]) -> bool {
+    let is_hex = digits
+        .iter()
+        .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    // From 0x0080 on, and 0x007f, always; below only where there is neither a short escape nor a plain character.
+    is_hex
+        && (&digits[..2] != b"00"
+            || digits[2] >= b'8'
+            || digits == b"007f"
+            || (digits[2] < b'2'
+                && short_escape(u16::from(unhex(digits[2]) << 4 | unhex(digits[3]))).is_none()))
+}
+
+#[inline]
+fn unhex(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => digit.wrapping_sub(b'a' - 10),
+    }
+}
+
+/// How the character at the start of `bytes`, which is not a plain one, is escaped: the escape, its length, and the
+/// character's length in UTF-8. `None` where no well-formed character stands.
+#[inline(always)]
+fn special(bytes: &[u8]) -> Option<([u8; ESCAPE], usize, usize)> {
+    let mut escape = [0; ESCAPE];
+    let first = *bytes.first()?;
+    if first < 0x80 {
+        let unit = u16::from(first);
+        if let Some(letter) = short_escape(unit) {
+            escape[..2].copy_from_slice(&[b'\\', letter]);
+            return Some((escape, 2, 1));
+        }
+        escape[..6].copy_from_slice(&hex_escape(unit));
+        return Some((escape, 6, 1));
+    }
+    let (code, taken) = decode(first, bytes)?;
+    if let Ok(unit) = u16::try_from(code) {
+        escape[..6].copy_from_slice(&hex_escape(unit));
+        return Some((escape, 6, taken));
+    }
+    let offset = code - 0x1_0000;
+    escape[..6].copy_from_slice(&hex_escape(0xd800 | (offset >> 10) as u16));
+    escape[6..].copy_from_slice(&hex_escape(0xdc00 | (offset & 0x3ff) as u16));
+    Some((escape, ESCAPE, taken))
 }
 
 /// Writes the character at the start of `bytes`, which is not a plain one, and returns its length
 /// in UTF-8, or `None` where no well-formed character stands.
 #[inline]
 pub fn write_special(out: &mut Vec<u8>, bytes: &[u8]) -> Option<usize> {
-    let first = *bytes.first()?;
-    if first < 0x80 {
-        write_unit(out, u16::from(first));
-        return Some(1);
+    let (escape, length, taken) = special(bytes)?;
+    out.extend_from_slice(&escape[..length]);
+    Some(taken)
+}
+
+/// How a JSON string goes on: see [`canonical_run`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// The closing quote stands at this offset; whether any escape stands before it.
+    Closed(usize, bool),
+    /// Something that CPython would write differently, or an error.
+    NotCanonical,
+}
+
+/// Finds the end of a JSON string (from behind its opening quote), provided that it is written as CPython writes it.
+#[inline]
+pub fn canonical_run(text: &[u8]) -> Run {
+    let mut at = 0;
+    let mut escaped = false;
+    loop {
+        at += match text[at.min(text.len())..].first_chunk::<BLOCK>() {
+            Some(block) => match special_mask(block) {
+                0 => {
+                    at += BLOCK;
+                    continue;
+                }
+                mask => mask.trailing_zeros() as usize,
+            },
+            None => plain_run(&text[at.min(text.len())..]),
+        };
+        match text.get(at..) {
+            Some([b'"', ..]) => return Run::Closed(at, escaped),
+            Some([b'\\', b'u', rest @ ..])
+                if rest.first_chunk().is_some_and(is_canonical_escape) =>
+            {
+                at += 6;
+            }
+            Some([b'\\', b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't', ..]) => at += 2,
+            _ => return Run::NotCanonical,
+        }
+        escaped = true;
     }
-    let (code, length) = decode(first, bytes)?;
-    if let Ok(unit) = u16::try_from(code) {
-        write_unit(out, unit);
-    } else {
-        let offset = code - 0x1_0000;
-        write_unit(out, 0xd800 | (offset >> 10) as u16);
-        write_unit(out, 0xdc00 | (offset & 0x3ff) as u16);
-    }
-    Some(length)
 }
 
 /// One multi-byte character of strict UTF-8 (no surrogates, no overlong forms): code point, length.
@@ -126,23 +219,48 @@ pub fn write_string(out: &mut Vec<u8>, text: &[u8]) -> Result<(), NotUtf8> {
     Ok(())
 }
 
+/// Input bytes that are escaped into a scratch buffer at a time.
+const PIECE: usize = 128;
+/// Every byte may become six; blocks are copied whole, so one may hang over.
+const SCRATCH: usize = PIECE * 6 + BLOCK;
+
 /// Appends `text` escaped, without quotes.
+///
+/// Blocks are copied before it is known how much of them is plain, and overwritten from there on: a store
+/// costs less than a branch that cannot be foreseen.
 ///
 /// # Errors
 /// As [`write_string`].
 pub fn write_escaped(out: &mut Vec<u8>, text: &[u8]) -> Result<(), NotUtf8> {
+    let mut scratch = [0; SCRATCH];
     let mut at = 0;
-    loop {
-        let run = plain_run(&text[at..]);
-        out.extend_from_slice(&text[at..at + run]);
-        at += run;
-        while at < text.len() && !is_plain(text[at]) {
-            at += write_special(out, &text[at..]).ok_or(NotUtf8 { offset: at })?;
+    while at < text.len() {
+        let mut written = 0;
+        // A character that starts in the piece may end behind it.
+        let end = text.len().min(at + PIECE);
+        while at < end {
+            let run = if let Some(block) = text[at..].first_chunk::<BLOCK>() {
+                scratch[written..written + BLOCK].copy_from_slice(block);
+                (special_mask(block).trailing_zeros() as usize)
+                    .min(BLOCK)
+                    .min(end - at)
+            } else {
+                let run = plain_run(&text[at..end]);
+                scratch[written..written + run].copy_from_slice(&text[at..at + run]);
+                run
+            };
+            at += run;
+            written += run;
+            if at < end && !is_plain(text[at]) {
+                let (escape, length, taken) = special(&text[at..]).ok_or(NotUtf8 { offset: at })?;
+                scratch[written..written + escape.len()].copy_from_slice(&escape);
+                written += length;
+                at += taken;
+            }
         }
-        if at == text.len() {
-            return Ok(());
-        }
+        out.extend_from_slice(&scratch[..written]);
     }
+    Ok(())
 }
 
 /// The code points of a canonical (escaped) string without its quotes, surrogate pairs joined.

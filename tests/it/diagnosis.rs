@@ -1,0 +1,1 @@
+//! Each way to tamper with a trail, and the finding that names it.

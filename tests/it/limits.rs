@@ -1,0 +1,1 @@
+//! Giant and deeply nested entries, memory.

@@ -1,0 +1,11 @@
+//! Behaviour through the real parts: the built program, QWED's own databases, a real PostgreSQL, the real QWED.
+
+mod canonical;
+mod cli;
+mod diagnosis;
+mod fixtures;
+mod limits;
+mod live_writer;
+mod postgres;
+mod properties;
+mod support;
