@@ -141,7 +141,7 @@ pub enum Database {
     /// A file.
     Sqlite(sqlite::Database),
     /// A server.
-    Postgres(postgres::Database),
+    Postgres(Box<postgres::Database>),
 }
 
 impl Database {
@@ -152,7 +152,9 @@ impl Database {
     pub fn open(url: &DatabaseUrl) -> Result<Self, ReadError> {
         match url {
             DatabaseUrl::Sqlite(path) => sqlite::Database::open(path).map(Self::Sqlite),
-            DatabaseUrl::Postgres(url) => postgres::Database::open(url).map(Self::Postgres),
+            DatabaseUrl::Postgres(url) => {
+                postgres::Database::open(url).map(|database| Self::Postgres(Box::new(database)))
+            }
         }
     }
 
@@ -181,7 +183,9 @@ impl Database {
     pub fn reader(&self) -> Result<Reader, ReadError> {
         match self {
             Self::Sqlite(database) => database.reader().map(Reader::Sqlite),
-            Self::Postgres(database) => database.reader().map(Reader::Postgres),
+            Self::Postgres(database) => database
+                .reader()
+                .map(|reader| Reader::Postgres(Box::new(reader))),
         }
     }
 }
@@ -192,7 +196,7 @@ pub enum Reader {
     /// Of a file.
     Sqlite(sqlite::Reader),
     /// Of a server.
-    Postgres(postgres::Reader),
+    Postgres(Box<postgres::Reader>),
 }
 
 /// Calls the same method of whichever reader it is.

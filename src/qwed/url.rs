@@ -177,6 +177,13 @@ impl fmt::Display for DatabaseUrl {
     }
 }
 
+impl fmt::Debug for PostgresUrl {
+    /// Without the password, and without options, which may hold one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&DatabaseUrl::Postgres(self.clone()), f)
+    }
+}
+
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

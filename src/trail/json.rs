@@ -358,7 +358,7 @@ impl Structure {
         reader.separator(b": ")?;
         let canonical = reader.canonical();
         let member = Member {
-            prefix: prefix(&canonical[start + 1..key_end - 1]),
+            prefix: prefix(&canonical[start + 1..], key_end - start - 2),
             start,
             key_end,
             end: 0,
@@ -421,15 +421,31 @@ impl Structure {
     }
 }
 
-#[inline]
-fn prefix(key: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let length = key.len().min(8);
-    bytes[..length].copy_from_slice(&key[..length]);
-    u64::from_be_bytes(bytes)
+/// The first eight bytes of the key of this length at the start of `text`, big-endian, zeros behind its end.
+#[inline(always)]
+fn prefix(text: &[u8], length: usize) -> u64 {
+    let Some(chunk) = text.first_chunk::<8>() else {
+        return (0..8).fold(0, |prefix, index| {
+            let byte = text.get(index).filter(|_| index < length);
+            prefix << 8 | u64::from(byte.copied().unwrap_or(0))
+        });
+    };
+    let beyond = 64 - 8 * length.min(8) as u32;
+    u64::from_be_bytes(*chunk)
+        .checked_shr(beyond)
+        .unwrap_or(0)
+        .checked_shl(beyond)
+        .unwrap_or(0)
 }
 
 /// `json.dumps(json.loads(text), sort_keys=True)`.
+///
+/// ```
+/// use trailkeeper::trail::json::canonical;
+///
+/// let written = canonical(r#"{"b": 1e5, "a": "é", "b": [NaN, -0]}"#.as_bytes()).unwrap();
+/// assert_eq!(written, br#"{"a": "\u00e9", "b": [NaN, 0]}"#);
+/// ```
 ///
 /// # Errors
 /// Where `json.loads` would raise.

@@ -87,27 +87,47 @@ pub fn write_unit(out: &mut Vec<u8>, unit: u16) {
     }
 }
 
-/// Whether `\uXXXX` with these digits is how CPython would write that code unit.
-#[inline]
-pub fn is_canonical_escape(digits: &[u8; 4]) -> bool {
-    let is_hex = digits
-        .iter()
-        .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-    // From 0x0080 on, and 0x007f, always; below only where there is neither a short escape nor a plain character.
-    is_hex
-        && (&digits[..2] != b"00"
-            || digits[2] >= b'8'
-            || digits == b"007f"
-            || (digits[2] < b'2'
-                && short_escape(u16::from(unhex(digits[2]) << 4 | unhex(digits[3]))).is_none()))
-}
-
-#[inline]
-fn unhex(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => digit.wrapping_sub(b'a' - 10),
+/// Values of hex digits as CPython writes them; 255 for everything else.
+const LOWER_HEX: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        values[HEX[digit] as usize] = digit as u8;
+        digit += 1;
     }
+    values
+};
+
+/// By the byte behind a backslash: how long the escape is, 0 where CPython writes none such.
+const ESCAPE_LENGTH: [u8; 256] = {
+    let mut lengths = [0; 256];
+    let short = b"\"\\bfnrt";
+    let mut index = 0;
+    while index < short.len() {
+        lengths[short[index] as usize] = 2;
+        index += 1;
+    }
+    lengths[b'u' as usize] = 6;
+    lengths
+};
+
+/// Length of the escape at the start of `bytes`; 0 where none stands that CPython would write.
+#[inline(always)]
+fn canonical_escape(bytes: &[u8; 6]) -> usize {
+    let [backslash, kind, digits @ ..] = bytes;
+    if *backslash != b'\\' {
+        return 0;
+    }
+    let length = ESCAPE_LENGTH[usize::from(*kind)];
+    if length == 6 {
+        let [a, b, c, d] = digits.map(|digit| u32::from(LOWER_HEX[usize::from(digit)]));
+        let code = a << 12 | b << 8 | c << 4 | d;
+        // Below 0x7f only controls are written in hex, and of these only such as have no short escape.
+        let is_canonical = a | b | c | d < 16
+            && (code >= 0x7f || (code < 0x20 && short_escape(code as u16).is_none()));
+        return if is_canonical { 6 } else { 0 };
+    }
+    usize::from(length)
 }
 
 /// How the character at the start of `bytes`, which is not a plain one, is escaped: the escape, its length, and the
@@ -155,30 +175,66 @@ pub enum Run {
 }
 
 /// Finds the end of a JSON string (from behind its opening quote), provided that it is written as CPython writes it.
+///
+/// Special bytes are taken from a block's mask one after the other, with no more branches than there are of them: where
+/// they stand cannot be foreseen, and each branch that goes wrong costs as much as scanning a block.
 #[inline]
 pub fn canonical_run(text: &[u8]) -> Run {
     let mut at = 0;
     let mut escaped = false;
-    loop {
-        at += match text[at.min(text.len())..].first_chunk::<BLOCK>() {
-            Some(block) => match special_mask(block) {
-                0 => {
-                    at += BLOCK;
-                    continue;
-                }
-                mask => mask.trailing_zeros() as usize,
-            },
-            None => plain_run(&text[at.min(text.len())..]),
-        };
-        match text.get(at..) {
-            Some([b'"', ..]) => return Run::Closed(at, escaped),
-            Some([b'\\', b'u', rest @ ..])
-                if rest.first_chunk().is_some_and(is_canonical_escape) =>
-            {
-                at += 6;
+    while let Some(block) = text
+        .get(at..)
+        .and_then(<[u8]>::first_chunk::<{ 2 * BLOCK }>)
+    {
+        let mut mask = wide_mask(block);
+        let mut next = 2 * BLOCK;
+        while mask != 0 {
+            let position = mask.trailing_zeros() as usize;
+            let Some(window) = text[at + position..].first_chunk() else {
+                return canonical_tail(text, at + position, escaped);
+            };
+            if window[0] == b'"' {
+                return Run::Closed(at + position, escaped);
             }
-            Some([b'\\', b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't', ..]) => at += 2,
-            _ => return Run::NotCanonical,
+            let length = canonical_escape(window);
+            if length == 0 {
+                return Run::NotCanonical;
+            }
+            escaped = true;
+            let behind = position + length;
+            if behind >= 2 * BLOCK {
+                next = behind;
+                break;
+            }
+            mask &= u32::MAX << behind;
+        }
+        at += next;
+    }
+    canonical_tail(text, at, escaped)
+}
+
+#[inline(always)]
+fn wide_mask(block: &[u8; 2 * BLOCK]) -> u32 {
+    let (halves, _) = block.as_chunks::<BLOCK>();
+    special_mask(&halves[0]) | special_mask(&halves[1]) << BLOCK
+}
+
+/// [`canonical_run`] near the end of the text.
+fn canonical_tail(text: &[u8], mut at: usize, mut escaped: bool) -> Run {
+    loop {
+        let rest = text.get(at..).unwrap_or_default();
+        let run = plain_run(rest);
+        let rest = &rest[run..];
+        at += run;
+        if rest.first() == Some(&b'"') {
+            return Run::Closed(at, escaped);
+        }
+        let mut window = [0; 6];
+        let length = rest.len().min(6);
+        window[..length].copy_from_slice(&rest[..length]);
+        match canonical_escape(&window) {
+            0 => return Run::NotCanonical,
+            length => at += length,
         }
         escaped = true;
     }
@@ -232,8 +288,12 @@ const SCRATCH: usize = PIECE * 6 + BLOCK;
 /// # Errors
 /// As [`write_string`].
 pub fn write_escaped(out: &mut Vec<u8>, text: &[u8]) -> Result<(), NotUtf8> {
+    let mut at = plain_run(text);
+    out.extend_from_slice(&text[..at]);
+    if at == text.len() {
+        return Ok(());
+    }
     let mut scratch = [0; SCRATCH];
-    let mut at = 0;
     while at < text.len() {
         let mut written = 0;
         // A character that starts in the piece may end behind it.

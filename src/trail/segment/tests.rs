@@ -134,9 +134,9 @@ fn fold(rows: &[Sketch], cuts: &[usize], by_halves: bool) -> Segment {
     cuts.sort_unstable();
     for range in cuts.windows(2) {
         let mut segment = Segment::default();
-        for index in range[0]..range[1] {
-            let (row, check) = row(index as i64 + 1, rows[index]);
-            FOLDER.push(&mut segment, &row, &check, rows[index].counted);
+        for (index, &sketch) in rows.iter().enumerate().take(range[1]).skip(range[0]) {
+            let (row, check) = row(index as i64 + 1, sketch);
+            FOLDER.push(&mut segment, &row, &check, sketch.counted);
         }
         pieces.push(segment);
     }
