@@ -1,8 +1,8 @@
 //! QWED on SQLite: bounded pages, each a read transaction of a few milliseconds.
 //!
 //! QWED leaves SQLite in rollback-journal mode, where a reader with an open cursor keeps a writer from
-//! committing and QWED gives up after five seconds. So a page ends after [`PAGE_ROWS`] rows or
-//! [`PAGE_BYTES`], whichever comes first, and nothing is held between pages. rusqlite steps through rows several
+//! committing and QWED gives up after five seconds. So a page ends after `PAGE_ROWS` rows or
+//! `PAGE_BYTES`, whichever comes first, and nothing is held between pages. rusqlite steps through rows several
 //! times faster than sqlx and lends out the text where SQLite has it.
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Floor 2: verifies the trails of a QWED database.
 //!
-//! [`verify`] scans the table in parallel ([`scan`]), joins the ranges' segments, finds out what the broken
-//! places mean ([`diagnose`]) and answers a [`report::Report`]. [`entry`] checks single entries as QWED's
+//! [`verify`] scans the table in parallel (`scan`), joins the ranges' segments, finds out what the broken
+//! places mean (`diagnose`) and answers a [`report::Report`]. [`entry`] checks single entries as QWED's
 //! `verify_log_entry` does. Neither writes anything, prints anything or decides on exit codes.
 
 mod cause;
