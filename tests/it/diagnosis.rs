@@ -18,6 +18,9 @@ use crate::support::{
 const OTHER_KEY: &str = "another-audit-key-0123456789abcdef-0123";
 const TRAIL: &str = "g4_two_orgs";
 
+const BLANK: &str =
+    "UPDATE verificationlog SET entry_hash = NULL, hmac_signature = NULL, previous_hash = NULL";
+
 /// Organisation, kind and entry.
 type Found = (Option<i64>, String, i64);
 
@@ -371,9 +374,6 @@ mod signature {
 mod hash_missing {
     use super::*;
 
-    const BLANK: &str =
-        "UPDATE verificationlog SET entry_hash = NULL, hmac_signature = NULL, previous_hash = NULL";
-
     #[test]
     fn all_or_only_the_hash() {
         for change in [
@@ -437,7 +437,7 @@ mod hash_missing {
     fn on_an_entry_put_in_between() {
         let copy = fixture(TRAIL, |trail| {
             trail
-                .change(40, "UPDATE verificationlog SET id = id * 10")
+                .spread()
                 .copy(190, 195)
                 .change(1, &format!("{BLANK} WHERE id = 195"));
         });
@@ -448,9 +448,6 @@ mod hash_missing {
 
 mod legacy {
     use super::*;
-
-    const BLANK: &str =
-        "UPDATE verificationlog SET entry_hash = NULL, hmac_signature = NULL, previous_hash = NULL";
 
     #[test]
     fn entries_before_the_chain() {
@@ -618,7 +615,7 @@ mod reordered {
     fn the_last_one_put_in_between() {
         let copy = fixture(TRAIL, |trail| {
             trail
-                .change(40, "UPDATE verificationlog SET id = id * 10")
+                .spread()
                 .change(1, "UPDATE verificationlog SET id = 195 WHERE id = 390");
         });
         let document = assert_tampered(&copy, &[(1, "reordered", 195)]);
@@ -660,7 +657,7 @@ mod forked {
     fn a_second_successor_before_the_first() {
         let copy = fixture(TRAIL, |trail| {
             trail
-                .change(40, "UPDATE verificationlog SET id = id * 10")
+                .spread()
                 .copy(210, 195)
                 .change(1, "UPDATE verificationlog SET query = 'x' WHERE id = 195")
                 .rehash(195)
