@@ -603,11 +603,17 @@ mod reordered {
         assert_eq!(*failed(&document, 1), json!([1, 3, 39]));
     }
 
-    /// 13 goes before 9: it, and what now stands behind it, are where QWED did not write them.
+    /// One entry was moved; those behind it still follow each other, and only it stands where QWED did not write it.
     #[test]
-    fn three_rotated() {
-        let document = rotated(&[9, 11, 13], &[(1, "reordered", 9), (1, "reordered", 11)]);
+    fn one_moved_forwards() {
+        let document = rotated(&[9, 11, 13], &[(1, "reordered", 9)]);
         assert_eq!(*failed(&document, 1), json!([9, 11, 15]));
+    }
+
+    #[test]
+    fn one_moved_backwards() {
+        let document = rotated(&[13, 11, 9], &[(1, "reordered", 13)]);
+        assert_eq!(*failed(&document, 1), json!([9, 13, 15]));
     }
 
     /// An entry that is genuine in all but its place.
