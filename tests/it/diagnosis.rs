@@ -549,6 +549,25 @@ mod predecessor_missing {
         assert_change(TRAIL, 19, sql, &[(1, "predecessor_missing", 39)]);
     }
 
+    /// Hash and content of entry 9 agree: its missing signature did not break the link behind it.
+    #[test]
+    fn behind_an_entry_whose_signature_is_wrong_as_well() {
+        for (signature, kind) in [("NULL", "signature_missing"), ("'x'", "signature_invalid")] {
+            let copy = fixture(TRAIL, |trail| {
+                trail
+                    .change(
+                        1,
+                        &format!(
+                            "UPDATE verificationlog SET hmac_signature = {signature} WHERE id = 9"
+                        ),
+                    )
+                    .change(1, "DELETE FROM verificationlog WHERE id = 11");
+            });
+            let document = assert_tampered(&copy, &[(1, kind, 9), (1, "predecessor_missing", 13)]);
+            assert_eq!(*failed(&document, 1), json!([9, 13]));
+        }
+    }
+
     /// A holder of the key replaces an entry: what the next one follows is gone.
     #[test]
     fn an_entry_replaced_by_a_holder_of_the_key() {
@@ -1149,6 +1168,20 @@ mod old_releases {
         assert_same_alone(&copy);
     }
 
+    /// The period's first entries link to what lies before it.
+    #[test]
+    fn a_period_in_the_middle() {
+        let copy = Copy::of("g1_two_orgs");
+        let from =
+            Trail::open(&copy.path).text("SELECT timestamp FROM verificationlog WHERE id = 20");
+        let run = Program::verify(&copy.path).args(["--from", &from]).json();
+        assert_found(
+            &run,
+            "intact",
+            &[(1, "global_chain", 21), (2, "global_chain", 20)],
+        );
+    }
+
     #[test]
     fn an_entry_changed() {
         let copy = fixture("g1_two_orgs", |trail| {
@@ -1164,6 +1197,7 @@ mod old_releases {
         assert_same_alone(&copy);
     }
 
+    /// The chain went through all organisations, so a predecessor in another one is no sign of a move.
     #[test]
     fn neighbours_swapped() {
         let copy = fixture("g1_two_orgs", |trail| {
@@ -1172,10 +1206,41 @@ mod old_releases {
         let (run, document) = Program::verify(&copy.path).json();
         assert_eq!(
             (run.code, &document["verdict"]),
-            (Some(1), &json!("tampered")),
+            (Some(1), &json!("tampered"))
+        );
+        let found = findings(&document);
+        let grave: Vec<&str> = found
+            .iter()
+            .map(|(_, kind, _)| kind.as_str())
+            .filter(|&kind| kind != "global_chain")
+            .collect();
+        assert!(
+            !grave.is_empty() && grave.iter().all(|&kind| kind == "reordered"),
             "{document}"
         );
         assert_same_alone(&copy);
+    }
+
+    /// The next entry's link, though in another organisation, breaks of the same cause.
+    #[test]
+    fn a_hash_blanked() {
+        for change in ["entry_hash = NULL", "entry_hash = 'x'"] {
+            let copy = fixture("g1_two_orgs", |trail| {
+                trail.change(
+                    1,
+                    &format!("UPDATE verificationlog SET {change} WHERE id = 9"),
+                );
+            });
+            let kind = if change.ends_with("NULL") {
+                "hash_missing"
+            } else {
+                "content_changed"
+            };
+            let expected = [(1, "global_chain", 3), (1, kind, 9), (2, "global_chain", 2)];
+            let document = assert_tampered(&copy, &expected);
+            assert_eq!(organization(&document, 2)["verdict"], "intact", "{change}");
+            assert_same_alone(&copy);
+        }
     }
 
     #[test]
