@@ -57,7 +57,7 @@ pub struct KeyConfig {
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration file {}: {source}", .path.display())]
+    #[error("cannot read the configuration file {}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -101,9 +101,17 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        toml::from_str(&text).map_err(|error| ConfigError::Syntax {
-            path: path.to_owned(),
-            problem: error.to_string().trim_end().to_owned(),
+        toml::from_str(&text).map_err(|error| {
+            let before = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let problem = format!("line {line}: {}", error.message().replace('\n', ", "));
+            ConfigError::Syntax {
+                path: path.to_owned(),
+                problem,
+            }
         })
     }
 

@@ -37,7 +37,7 @@ fn verdict_colour(verdict: Verdict) -> Style {
 /// The report: a line an organisation, then what was found, then the verdict.
 pub(super) fn report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     for organization in &report.organizations {
-        organization_line(out, organization)?;
+        organization_line(out, organization, report.duration_seconds)?;
         for finding in &organization.findings {
             finding_line(out, finding)?;
         }
@@ -86,7 +86,11 @@ pub(super) fn report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     )
 }
 
-fn organization_line(out: &mut dyn Write, organization: &OrganizationReport) -> io::Result<()> {
+fn organization_line(
+    out: &mut dyn Write,
+    organization: &OrganizationReport,
+    seconds: f64,
+) -> io::Result<()> {
     let style = verdict_colour(organization.verdict);
     let name = match organization.organization_id {
         Some(id) => format!("organisation {id}"),
@@ -108,11 +112,12 @@ fn organization_line(out: &mut dyn Write, organization: &OrganizationReport) -> 
     };
     writeln!(
         out,
-        "{}: {} verified, {} legacy, {} failed, head {head}",
+        "{}: {} verified, {} legacy, {} failed, head {head}, {}/s",
         count(answer.total_entries, "entry"),
         HumanCount(organization.verified_count()),
         HumanCount(organization.legacy_count),
         HumanCount(organization.failed_count - organization.excused_count),
+        HumanCount((answer.total_entries as f64 / seconds.max(1e-6)) as u64),
     )
 }
 

@@ -31,8 +31,8 @@ Exit codes:
   4    incomplete: nothing speaks against the trail, but some entries cannot be verified
   130  interrupted
 
-The signing key is read from QWED_AUDIT_SECRET_KEY, or else AUDIT_SECRET_KEY; further keys from the configuration
-file. Nothing is ever written to QWED's database.";
+The signing key is read from QWED_AUDIT_SECRET_KEY, or else AUDIT_SECRET_KEY; further keys from the \
+configuration file. Nothing is ever written to QWED's database.";
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -17,7 +17,7 @@ pub const KEY: &str = "trailkeeper-demo-audit-key-0123456789abcdef";
 #[derive(Debug, Error)]
 pub enum DemoError {
     /// The file system refused.
-    #[error("cannot make the sample in {path}: {source}")]
+    #[error("cannot make the sample in {path}")]
     Io {
         /// Where.
         path: String,
@@ -25,7 +25,7 @@ pub enum DemoError {
         source: std::io::Error,
     },
     /// SQLite refused.
-    #[error("cannot make the sample database: {0}")]
+    #[error("cannot make the sample database")]
     Sqlite(#[from] rusqlite::Error),
 }
 

@@ -284,6 +284,25 @@ impl Reader {
         )
     }
 
+    /// The table's row before `id`, whichever organisation's.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn preceding(&mut self, id: i64) -> Result<Option<OwnedRow>, ReadError> {
+        self.one(&format!("id < {id}"), "DESC")
+    }
+
+    /// The organisation's first row that has an entry hash.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn first_hashed(&mut self, organization_id: i64) -> Result<Option<OwnedRow>, ReadError> {
+        self.one(
+            &format!("organization_id = {organization_id} AND entry_hash <> ''"),
+            "ASC",
+        )
+    }
+
     /// The table's row before `id`, whichever organisation's, that has an entry hash.
     ///
     /// # Errors

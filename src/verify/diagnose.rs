@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use super::{
     VerifyError,
     report::OrganizationReport,
-    scan::{Scanner, Worker},
+    scan::{Filter, Scanner, Worker},
 };
 use crate::{
     qwed::{HashSet, IdRange, Occurrence, ReadError, owned::OwnedRow},
@@ -36,6 +36,7 @@ const MAX_STARTS: usize = 10_000;
 /// Knows the whole table's broken places.
 pub(super) struct Doctor<'s> {
     segment: &'s Segment,
+    filter: &'s Filter,
     occurrences: HashMap<Vec<u8>, Vec<Occurrence>>,
     /// Entries at which a process of an old release started anew: id, organisation.
     restarts: Vec<(i64, Option<i64>)>,
@@ -47,6 +48,7 @@ impl<'s> Doctor<'s> {
     pub(super) fn new(
         scanner: &Scanner<'_>,
         segment: &'s Segment,
+        filter: &'s Filter,
         whole: IdRange,
         limit: usize,
     ) -> Result<Self, VerifyError> {
@@ -90,6 +92,7 @@ impl<'s> Doctor<'s> {
         };
         Ok(Self {
             segment,
+            filter,
             occurrences,
             restarts,
             limit,
@@ -124,6 +127,7 @@ impl<'s> Doctor<'s> {
         for suspect in &trail.suspects {
             findings.push(self.suspect(worker, organization_id, trail, suspect)?);
         }
+        total -= merge_unknown_keys(trail, &mut findings);
         let (links, global) = self.links(worker, organization_id, trail)?;
         total += links.len() as u64;
         // Beyond the limit nothing is looked at: each broken link counts as a finding.
@@ -174,10 +178,11 @@ impl<'s> Doctor<'s> {
             let finding = Finding::new(global.first_id, Kind::GlobalChain, detail);
             findings.push(finding.over(global.last_id, global.entries));
         }
-        let restarts = self
-            .restarts
-            .iter()
-            .filter(|&&(id, _)| Some(id) <= trail.last_old_id);
+        // What lies before the period is not asked for.
+        let first_id = self.filter.ranges.as_ref().and(trail.tally.first_id);
+        let restarts = self.restarts.iter().filter(|&&(id, _)| {
+            Some(id) <= trail.last_old_id && first_id.is_none_or(|first| id >= first)
+        });
         findings.extend(restarts.map(|&(id, in_organization)| {
             let place = match in_organization {
                 Some(other) if other != organization_id => format!(" (of organisation {other})"),
@@ -232,6 +237,29 @@ fn restarts(scanner: &Scanner<'_>, range: IdRange) -> Result<Vec<(i64, Option<i6
     }
     scanner.give_back(worker);
     Ok(restarts)
+}
+
+/// Where no signature of the trail matches a key, that has one cause, whatever else is wrong in between. Answers by how
+/// many the findings became fewer.
+fn merge_unknown_keys(trail: &Trail, findings: &mut Vec<Finding>) -> u64 {
+    if trail.signed > 0 {
+        return 0;
+    }
+    let before = findings.len();
+    let mut whole: Option<Finding> = None;
+    findings.retain(|finding| {
+        if finding.kind != Kind::UnknownKey {
+            return true;
+        }
+        let last = finding.last_entry_id.unwrap_or(finding.entry_id);
+        let entries = finding.entries.unwrap_or(1);
+        let sum = whole.as_ref().map_or(0, |whole| whole.entries.unwrap_or(1));
+        let first = whole.take().unwrap_or_else(|| finding.clone());
+        whole = Some(first.over(last, sum + entries));
+        false
+    });
+    findings.extend(whole);
+    (before - findings.len()) as u64
 }
 
 /// Whether the row's signature is that of `hash`, which is not its own.

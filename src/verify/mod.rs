@@ -141,7 +141,7 @@ pub fn verify(
         before.remove(&organization_id)
     });
 
-    let doctor = Doctor::new(&scanner, &segment, whole, folder.limit)?;
+    let doctor = Doctor::new(&scanner, &segment, &filter, whole, folder.limit)?;
     let mut organizations = doctor.organizations(&mut worker)?;
     let ids: BTreeSet<i64> = if wanted.is_empty() {
         known.into_iter().collect()

@@ -6,8 +6,9 @@ use super::{Doctor, is_signature_of};
 use crate::{
     qwed::{Occurrence, ReadError, owned::OwnedRow},
     trail::{
-        chain::{BrokenLink, Fault, Span, Suspect, Trail},
+        chain::{BrokenLink, Span, Trail},
         finding::{Finding, Kind},
+        row::Value,
     },
     verify::scan::Worker,
 };
@@ -21,8 +22,8 @@ enum Link {
     Explained,
     /// Sound: a release before 5.3.0 wrote it.
     Global,
-    /// Its predecessor stands at another place of the organisation.
-    Reordered { predecessor: i64 },
+    /// Its predecessor stands at another place of the organisation; without one it is the first.
+    Reordered { predecessor: Option<i64> },
     /// Tampered with.
     Broken(Kind, String),
 }
@@ -37,37 +38,40 @@ impl Doctor<'_> {
     ) -> Result<(Vec<Finding>, Span), ReadError> {
         let mut global = trail.global;
         let mut findings = Vec::new();
-        let mut reordered: HashMap<i64, i64> = HashMap::new();
+        let mut reordered: HashMap<i64, Option<i64>> = HashMap::new();
         for link in &trail.broken_links {
             match self.link(worker, organization_id, trail, link)? {
                 Link::Explained => {}
-                Link::Global => global.join(Span {
-                    first_id: link.id,
-                    last_id: link.id,
-                    entries: 1,
-                }),
+                Link::Global => {
+                    global.join(Span {
+                        first_id: link.id,
+                        last_id: link.id,
+                        entries: 1,
+                    });
+                }
                 Link::Reordered { predecessor } => {
                     reordered.insert(link.id, predecessor);
                 }
                 Link::Broken(kind, detail) => findings.push(Finding::new(link.id, kind, detail)),
             }
         }
-        // An entry stands at a wrong place if neither its own link nor its successor's holds. A link to such
-        // an entry is broken because of it.
-        let mut displaced = HashSet::new();
-        for &id in reordered.keys() {
-            let next = worker.reader.behind(organization_id, id)?;
-            if next.is_none_or(|next| reordered.contains_key(&next.row().id)) {
-                displaced.insert(id);
+        let displaced = displaced(worker, organization_id, &reordered)?;
+        for (&id, &predecessor) in &reordered {
+            if !displaced.contains(&id)
+                && (predecessor.is_some_and(|predecessor| displaced.contains(&predecessor))
+                    || only_between(worker, organization_id, &displaced, predecessor, id)?)
+            {
+                continue;
             }
-        }
-        for (&id, predecessor) in &reordered {
-            if displaced.contains(&id) || !displaced.contains(predecessor) {
-                let detail = format!(
+            let detail = match predecessor {
+                Some(predecessor) => format!(
                     "follows entry {predecessor} by its hash, but stands elsewhere: entries were given other ids"
-                );
-                findings.push(Finding::new(id, Kind::Reordered, detail));
-            }
+                ),
+                None => "is the organisation's first entry by its hash, but stands elsewhere: entries were given other \
+                         ids"
+                    .to_owned(),
+            };
+            findings.push(Finding::new(id, Kind::Reordered, detail));
         }
         Ok((findings, global))
     }
@@ -79,38 +83,43 @@ impl Doctor<'_> {
         trail: &Trail,
         link: &BrokenLink,
     ) -> Result<Link, ReadError> {
-        let alone = |suspect: &Suspect| suspect.entries == 1;
-        if !link.hash_valid || trail.suspect(link.id).is_some_and(alone) {
+        // What names the predecessor was changed itself, which is reported as such.
+        if !link.hash_valid {
             return Ok(Link::Explained);
         }
         // Old releases followed the table's entry before, whichever organisation's it was.
         let before = if link.old_writer {
-            worker.reader.hashed_before(link.id)?
+            worker.reader.preceding(link.id)?
         } else {
             worker.reader.before(organization_id, link.id)?
         };
-        if let Some(before) = &before {
-            let id = before.row().id;
-            let suspect = before
-                .row()
-                .organization_id
-                .integer()
-                .and_then(|organization| self.segment.trails.get(&organization))
-                .and_then(|trail| trail.suspect(id));
-            if let Some(suspect) = suspect
-                && self.is_explained(worker, organization_id, trail, link, before, suspect)?
-            {
-                return Ok(Link::Explained);
-            }
+        if let Some(before) = &before
+            && self.is_explained(worker, organization_id, trail, link, before)?
+        {
+            return Ok(Link::Explained);
         }
+        let Some(named) = link.previous_hash.text() else {
+            let first = worker.reader.first_hashed(organization_id)?;
+            let has_rival = first.is_some_and(|first| first.row().previous_hash == Value::Null);
+            return Ok(if has_rival {
+                Link::Broken(
+                    Kind::Forked,
+                    "claims to be the organisation's first entry, and so does an earlier one"
+                        .to_owned(),
+                )
+            } else {
+                Link::Reordered { predecessor: None }
+            });
+        };
         Ok(self.judge(
             organization_id,
             link,
+            named,
             before.as_ref().map(|before| before.row().id),
         ))
     }
 
-    /// Whether the link broke only because of the faulty row before it.
+    /// Whether the link broke only because of what was done to the row before it.
     fn is_explained(
         &self,
         worker: &mut Worker,
@@ -118,12 +127,15 @@ impl Doctor<'_> {
         trail: &Trail,
         link: &BrokenLink,
         before: &OwnedRow,
-        suspect: &Suspect,
     ) -> Result<bool, ReadError> {
-        let Some(named) = link.previous_hash.text() else {
-            return Ok(false);
-        };
         let row = before.row();
+        let check = worker.checker.check(&row);
+        if check.hash_valid() && check.signature_valid() {
+            return Ok(false);
+        }
+        let Some(named) = link.previous_hash.text() else {
+            return all_faulty_between(worker, organization_id, trail, None, link.id);
+        };
         // Its hash column was changed, and the link names the hash that its content has.
         if worker
             .checker
@@ -142,47 +154,22 @@ impl Doctor<'_> {
             .owners(&link.previous_hash)
             .find(|owner| owner.organization_id == Some(organization_id) && owner.id < link.id);
         if let Some(owner) = owner {
-            return self.all_faulty_between(worker, organization_id, trail, owner.id, link.id);
+            return all_faulty_between(worker, organization_id, trail, Some(owner.id), link.id);
         }
+        // Its own hash is lost, so the one named here, which is nobody's, may well have been it. A row whose hash
+        // fits its content, or is attested by its signature, had no other.
         let is_nowhere = self.owners(&link.previous_hash).next().is_none();
-        let authentic = worker.checker.check(&row).signature_valid();
-        Ok(is_nowhere && !authentic && (suspect.entries == 1 || suspect.fault == Fault::NoHash))
+        Ok(is_nowhere && !check.hash_valid() && !check.signature_valid())
     }
 
-    fn all_faulty_between(
+    /// What the link of a row says whose predecessor, by the hash `named`, is not the row before it.
+    fn judge(
         &self,
-        worker: &mut Worker,
         organization_id: i64,
-        trail: &Trail,
-        low: i64,
-        high: i64,
-    ) -> Result<bool, ReadError> {
-        let mut at = high;
-        for _ in 0..MAX_STEPS_BACK {
-            let Some(before) = worker.reader.before(organization_id, at)? else {
-                return Ok(false);
-            };
-            let id = before.row().id;
-            if id == low {
-                return Ok(true);
-            }
-            match trail.suspect(id) {
-                Some(suspect) if id > low => at = suspect.first_id.max(low + 1),
-                _ => return Ok(false),
-            }
-        }
-        Ok(false)
-    }
-
-    /// What a link of a sound row says, whose predecessor is not the sound row before it.
-    fn judge(&self, organization_id: i64, link: &BrokenLink, before: Option<i64>) -> Link {
-        let Some(named) = link.previous_hash.text() else {
-            return Link::Broken(
-                Kind::Forked,
-                "claims to be the organisation's first entry, though others stand before it"
-                    .to_owned(),
-            );
-        };
+        link: &BrokenLink,
+        named: &[u8],
+        before: Option<i64>,
+    ) -> Link {
         let found = self.occurrences.get(named).map_or(&[][..], Vec::as_slice);
         let rival = found
             .iter()
@@ -213,16 +200,102 @@ impl Doctor<'_> {
             );
         }
         match owner.organization_id {
-            Some(other) if other != organization_id => Link::Broken(
+            // Its neighbours in the chain belong to any organisation.
+            _ if link.old_writer => Link::Broken(
+                Kind::Reordered,
+                format!(
+                    "follows entry {} by its hash, which stands behind it: entries were given other ids",
+                    owner.id
+                ),
+            ),
+            Some(other) if other == organization_id => Link::Reordered {
+                predecessor: Some(owner.id),
+            },
+            Some(other) => Link::Broken(
                 Kind::MovedOrganisation,
                 format!(
                     "the entry that it follows, {}, is now in organisation {other}",
                     owner.id
                 ),
             ),
-            _ => Link::Reordered {
-                predecessor: owner.id,
-            },
+            None => Link::Broken(
+                Kind::MovedOrganisation,
+                format!(
+                    "the entry that it follows, {}, now belongs to no organisation",
+                    owner.id
+                ),
+            ),
         }
     }
+}
+
+/// Entries that stand at a wrong place: neither their own link holds nor their successor's. Links of other entries are broken
+/// because of these.
+fn displaced(
+    worker: &mut Worker,
+    organization_id: i64,
+    reordered: &HashMap<i64, Option<i64>>,
+) -> Result<HashSet<i64>, ReadError> {
+    let mut displaced = HashSet::new();
+    for &id in reordered.keys() {
+        let next = worker.reader.behind(organization_id, id)?;
+        if next.is_none_or(|next| reordered.contains_key(&next.row().id)) {
+            displaced.insert(id);
+        }
+    }
+    Ok(displaced)
+}
+
+/// Whether nothing but displaced entries stands between `predecessor` (or the organisation's start) and `id`.
+fn only_between(
+    worker: &mut Worker,
+    organization_id: i64,
+    displaced: &HashSet<i64>,
+    predecessor: Option<i64>,
+    id: i64,
+) -> Result<bool, ReadError> {
+    let mut at = id;
+    for _ in 0..MAX_STEPS_BACK {
+        let before = worker
+            .reader
+            .before(organization_id, at)?
+            .map(|before| before.row().id);
+        if before == predecessor {
+            return Ok(true);
+        }
+        match before {
+            Some(before) if displaced.contains(&before) => at = before,
+            _ => return Ok(false),
+        }
+    }
+    Ok(false)
+}
+
+/// Whether all entries between `low` (or the organisation's start) and `high` are faulty themselves.
+fn all_faulty_between(
+    worker: &mut Worker,
+    organization_id: i64,
+    trail: &Trail,
+    low: Option<i64>,
+    high: i64,
+) -> Result<bool, ReadError> {
+    let mut at = high;
+    for _ in 0..MAX_STEPS_BACK {
+        let Some(before) = worker.reader.before(organization_id, at)? else {
+            return Ok(low.is_none());
+        };
+        let row = before.row();
+        if Some(row.id) == low {
+            return Ok(true);
+        }
+        let check = worker.checker.check(&row);
+        if low.is_some_and(|low| row.id < low) || (check.hash_valid() && check.signature_valid()) {
+            return Ok(false);
+        }
+        // A run of suspects is walked in one step.
+        at = trail
+            .suspect(row.id)
+            .map_or(row.id, |run| run.first_id.max(low.unwrap_or(i64::MIN)));
+    }
+    Ok(false)
 }

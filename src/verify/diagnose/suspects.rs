@@ -128,14 +128,6 @@ fn signature(
 ) -> (Kind, String) {
     let row = stored.row();
     let entries = suspect.entries;
-    if trail.signed == 0 && trail.signed_by_others > 1 {
-        return (
-            Kind::UnknownKey,
-            "no signature of this trail matches a key: the key may be the wrong one (check QWED_AUDIT_SECRET_KEY), \
-             or somebody without the key signed everything anew"
-                .to_owned(),
-        );
-    }
     let known = match (row.entry_hash.text(), row.hmac_signature.text()) {
         (Some(hash), Some(signature)) => checker.ring().signer_at_any_time(hash, signature),
         _ => None,
@@ -146,6 +138,14 @@ fn signature(
             key.id()
         );
         return (Kind::SignatureInvalid, detail);
+    }
+    if trail.signed == 0 {
+        return (
+            Kind::UnknownKey,
+            "no signature of this trail matches a key: the key may be the wrong one (check QWED_AUDIT_SECRET_KEY), \
+             or somebody without the key signed everything anew"
+                .to_owned(),
+        );
     }
     if entries > 1 {
         return (
