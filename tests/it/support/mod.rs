@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod loaded;
 pub(crate) mod postgres;
 pub(crate) mod tools;
 pub(crate) mod trails;
