@@ -104,7 +104,7 @@ fn escape(text: &str, out: &mut String) {
     }
 }
 
-/// Adds the organisations and their users that generated entries belong to.
+/// Adds the organisations that generated entries belong to.
 pub(crate) fn add_organizations(server: &Postgres, database: &str, organizations: i64) {
     server.psql(
         database,
@@ -121,7 +121,10 @@ pub(crate) fn copy_entries(
     entries: usize,
     mut place: impl FnMut(&Entry) -> Option<i64>,
 ) -> String {
-    let mut sql = String::from("COPY verificationlog FROM STDIN;\n");
+    let mut sql = String::from(
+        "COPY verificationlog (id, organization_id, user_id, query, result, is_verified, domain, timestamp, entry_hash, \
+         hmac_signature, previous_hash, raw_llm_output, api_key_id, verifier_version, admission) FROM STDIN;\n",
+    );
     for _ in 0..entries {
         let entry = generator.next_entry();
         if let Some(id) = place(&entry) {
