@@ -434,6 +434,17 @@ fn the_report_on_a_tampered_trail_does_not_depend_on_how_the_work_is_divided() {
     }
 }
 
+/// Two entries blanked, each of which breaks the link of the one behind it: the second is beyond the limit.
+#[test]
+fn what_lies_beyond_the_limit_is_counted_alike_however_the_work_is_divided() {
+    let victim = Victim::generated(1, 1, 12);
+    victim.change("UPDATE verificationlog SET entry_hash = NULL WHERE id IN (3, 7)");
+    for findings in [1000, 3, 2, 1] {
+        let what = "entries 3 and 7 of 12 blanked";
+        assert_independent(what, &victim.path, KEY, &Scope::default(), findings);
+    }
+}
+
 /// A handful of all that can be done to a trail, in random places.
 fn tamper(victim: &Victim, rng: &mut fastrand::Rng) {
     for _ in 0..rng.u32(3..12) {
