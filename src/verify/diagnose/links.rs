@@ -8,7 +8,8 @@ use crate::{
     trail::{
         chain::{BrokenLink, Span, Trail},
         finding::{Finding, Kind},
-        row::Value,
+        hash::HashText,
+        row::{Row, Value},
     },
     verify::scan::Worker,
 };
@@ -93,10 +94,25 @@ impl Doctor<'_> {
         } else {
             worker.reader.before(organization_id, link.id)?
         };
-        if let Some(before) = &before
-            && self.is_explained(worker, organization_id, trail, link, before)?
-        {
-            return Ok(Link::Explained);
+        if let Some(before) = &before {
+            let row = before.row();
+            if link.old_writer && link.previous_hash == HashText::from(row.entry_hash) {
+                return Ok(Link::Global);
+            }
+            if self.is_explained(worker, organization_id, trail, link, before)? {
+                // Only what is reported itself explains anything: not a row that passes for legacy, nor one before the period.
+                return Ok(if self.is_suspect(&row) {
+                    Link::Explained
+                } else {
+                    Link::Broken(
+                        Kind::PredecessorMissing,
+                        format!(
+                            "the entry that it follows is gone or lost its hash: entry {} stands in its place",
+                            row.id
+                        ),
+                    )
+                });
+            }
         }
         let Some(named) = link.previous_hash.text() else {
             let first = worker.reader.first_hashed(organization_id)?;
@@ -117,6 +133,15 @@ impl Doctor<'_> {
             named,
             before.as_ref().map(|before| before.row().id),
         ))
+    }
+
+    /// Whether the row is reported as faulty in its organisation's trail.
+    fn is_suspect(&self, row: &Row<'_>) -> bool {
+        let trail = row
+            .organization_id
+            .integer()
+            .and_then(|id| self.segment.trails.get(&id));
+        trail.is_some_and(|trail| trail.suspect(row.id).is_some())
     }
 
     /// Whether the link broke only because of what was done to the row before it.
@@ -156,10 +181,11 @@ impl Doctor<'_> {
         if let Some(owner) = owner {
             return all_faulty_between(worker, organization_id, trail, Some(owner.id), link.id);
         }
-        // Its own hash is lost, so the one named here, which is nobody's, may well have been it. A row whose hash
-        // fits its content, or is attested by its signature, had no other.
+        // Its own hash is lost, so the one named here, which is nobody's, may well have been it: neither does it fit the
+        // content, or all of it is a stranger's, nor does the signature attest it.
         let is_nowhere = self.owners(&link.previous_hash).next().is_none();
-        Ok(is_nowhere && !check.hash_valid() && !check.signature_valid())
+        let is_resigned = matches!(HashText::from(row.hmac_signature), HashText::Hex(_));
+        Ok(is_nowhere && !check.signature_valid() && (!check.hash_valid() || is_resigned))
     }
 
     /// What the link of a row says whose predecessor, by the hash `named`, is not the row before it.

@@ -1,5 +1,8 @@
 //! What the tests share.
 
+pub(crate) mod loaded;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod tamper;
+pub(crate) mod tools;
+pub(crate) mod trails;
