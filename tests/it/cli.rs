@@ -25,7 +25,10 @@ fn redacted(text: &str, directory: &Path) -> String {
     let text = text.replace(&directory.display().to_string(), "[DIRECTORY]");
     let lines = text.lines().map(|line| match line.rsplit_once(" in ") {
         Some((before, after)) if after.ends_with("/s)") => format!("{before} in [TIME]\n"),
-        _ => format!("{line}\n"),
+        _ => match line.rsplit_once(", ") {
+            Some((before, rate)) if rate.ends_with("/s") => format!("{before}, [RATE]\n"),
+            _ => format!("{line}\n"),
+        },
     });
     lines.collect()
 }
