@@ -106,8 +106,12 @@ impl Config {
                 .span()
                 .and_then(|span| text.get(..span.start))
                 .unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            let problem = format!("line {line}: {}", error.message().replace('\n', ", "));
+            let number = before.matches('\n').count();
+            // Only what stands before the "=": the rest may be a password.
+            let line = text.lines().nth(number).unwrap_or_default();
+            let key = line.split('=').next().unwrap_or_default().trim();
+            let message = error.message().replace('\n', ", ");
+            let problem = format!("line {} ({key}): {message}", number + 1);
             ConfigError::Syntax {
                 path: path.to_owned(),
                 problem,

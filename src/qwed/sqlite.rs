@@ -10,14 +10,18 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, types::ValueRef};
 
-use super::{HashSet, IdRange, Occurrence, Period, PeriodRange, ReadError, among, schema};
+use super::{
+    HashSet, IdRange, Occurrence, Period, PeriodRange, ReadError, among, owned::OwnedRow, schema,
+};
 use crate::trail::{
     row::{Row, Value},
     time::{self, Time},
 };
 
-const PAGE_ROWS: i64 = 2000;
-const PAGE_BYTES: usize = 8 << 20;
+const PAGE_ROWS: i64 = 500;
+const PAGE_BYTES: usize = 2 << 20;
+/// A larger row is copied and handed on after its page is closed, as checking it takes long.
+const GIANT_BYTES: usize = 1 << 20;
 /// Ids per page of look-ups that scan columns.
 const SCAN_IDS: u64 = 20_000;
 /// How long to wait for a writer; QWED's appends take milliseconds.
@@ -300,6 +304,7 @@ fn page(
     let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
     let mut last = None;
     let mut bytes = 0;
+    let mut giant = None;
     while let Some(row) = rows.next()? {
         let column = |index: usize| row.get_ref(index).map(value);
         let id: i64 = row.get(0)?;
@@ -324,12 +329,21 @@ fn page(
             admission: column(14)?,
         };
         let length = |value: Value<'_>| value.text().map_or(0, <[u8]>::len);
-        bytes += length(row.query) + length(row.result) + length(row.raw_llm_output);
-        visit(&row);
+        let row_bytes = length(row.query) + length(row.result) + length(row.raw_llm_output);
         last = Some(id);
+        if row_bytes > GIANT_BYTES {
+            giant = Some(OwnedRow::from(&row));
+            break;
+        }
+        visit(&row);
+        bytes += row_bytes;
         if bytes > PAGE_BYTES {
             break;
         }
+    }
+    drop(rows);
+    if let Some(giant) = giant {
+        visit(&giant.row());
     }
     Ok(last)
 }

@@ -16,6 +16,8 @@ use super::{
     row::{Row, Value},
 };
 
+/// Broken links that are kept however low the limit of findings is: what one means can depend on the others.
+const MIN_LINKS: usize = 1000;
 /// Broken links of entries before 5.3.0 that are kept for looking up. Such links are the rule in such
 /// trails and may turn out sound, so their limit is far above that of findings.
 const MAX_OLD_LINKS: usize = 1_000_000;
@@ -80,6 +82,34 @@ pub struct BrokenLink {
     pub old_writer: bool,
     /// Whether its content matches its hash, so that `previous_hash` is what was written.
     pub hash_valid: bool,
+}
+
+/// Broken links in id order, up to the limit of findings or `KEPT`, whichever is more.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Links<const KEPT: usize> {
+    /// The first of them.
+    pub list: Vec<BrokenLink>,
+    /// How many there are.
+    pub total: u64,
+}
+
+impl<const KEPT: usize> Links<KEPT> {
+    fn push(&mut self, link: BrokenLink, limit: usize) {
+        self.total += 1;
+        push_limited(&mut self.list, link, limit.max(KEPT));
+    }
+
+    fn join(mut self, next: Self, limit: usize) -> Self {
+        self.total += next.total;
+        extend_limited(&mut self.list, next.list, limit.max(KEPT));
+        self
+    }
+
+    /// How many are not in the list.
+    #[must_use]
+    pub fn unlisted(&self) -> u64 {
+        self.total - self.list.len() as u64
+    }
 }
 
 /// Rows that share a benign cause.
@@ -151,10 +181,10 @@ pub struct Trail {
     pub suspects: Vec<Suspect>,
     /// How many suspects there are, with those beyond the limit.
     pub suspects_total: u64,
-    /// Broken links in id order, up to the limit.
-    pub broken_links: Vec<BrokenLink>,
-    /// How many links are broken, with those beyond the limit.
-    pub broken_links_total: u64,
+    /// Broken links that newer releases wrote.
+    pub broken_links: Links<MIN_LINKS>,
+    /// Broken links that releases before 5.3.0 wrote, and that do not lead to the entry before in the whole table.
+    pub old_links: Links<MAX_OLD_LINKS>,
     /// Rows of releases before 5.3.0 that follow the entry before them in the whole table.
     pub global: Span,
     /// How many rows of releases before 5.3.0 name no predecessor though the chain had begun.
@@ -215,6 +245,11 @@ impl Trail {
         self.suspects[..after]
             .last()
             .filter(|suspect| id <= suspect.last_id)
+    }
+
+    /// All broken links that are listed.
+    pub fn links(&self) -> impl Iterator<Item = &BrokenLink> {
+        self.broken_links.list.iter().chain(&self.old_links.list)
     }
 
     /// Whether no row was seen.
@@ -336,14 +371,10 @@ impl Trail {
             self.restarts += 1;
         } else if link.old_writer && sound && follows_globally == Some(true) {
             self.global.add(link.id);
+        } else if link.old_writer {
+            self.old_links.push(link, limit);
         } else {
-            self.broken_links_total += 1;
-            let limit = if link.old_writer {
-                MAX_OLD_LINKS.max(limit)
-            } else {
-                limit
-            };
-            push_limited(&mut self.broken_links, link, limit);
+            self.broken_links.push(link, limit);
         }
     }
 
@@ -463,8 +494,13 @@ impl Trail {
         self.tally.failed_ids.truncate(limit);
         self.global.join(early.global);
         self.restarts += early.restarts;
-        self.broken_links_total += early.broken_links_total;
-        self.broken_links.splice(0..0, early.broken_links);
+        // The row stands before all others whose links were judged.
+        self.broken_links = early
+            .broken_links
+            .join(core::mem::take(&mut self.broken_links), limit);
+        self.old_links = early
+            .old_links
+            .join(core::mem::take(&mut self.old_links), limit);
     }
 
     fn append(&mut self, next: Self, limit: usize) {
@@ -497,12 +533,8 @@ impl Trail {
             self.tally.last_id = next.tally.last_id;
             self.tally.head_hash = next.tally.head_hash;
         }
-        self.broken_links_total += next.broken_links_total;
-        extend_limited(
-            &mut self.broken_links,
-            next.broken_links,
-            MAX_OLD_LINKS.max(limit),
-        );
+        self.broken_links = core::mem::take(&mut self.broken_links).join(next.broken_links, limit);
+        self.old_links = core::mem::take(&mut self.old_links).join(next.old_links, limit);
         self.global.join(next.global);
         self.restarts += next.restarts;
         self.signed += next.signed;

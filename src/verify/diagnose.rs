@@ -55,7 +55,7 @@ impl<'s> Doctor<'s> {
         let hashes: HashSet = segment
             .trails
             .values()
-            .flat_map(|trail| &trail.broken_links)
+            .flat_map(Trail::links)
             .filter_map(|link| link.previous_hash.text().map(<[u8]>::to_vec))
             .collect();
         let mut occurrences: HashMap<Vec<u8>, Vec<Occurrence>> = HashMap::new();
@@ -131,7 +131,7 @@ impl<'s> Doctor<'s> {
         let (links, global) = self.links(worker, organization_id, trail)?;
         total += links.len() as u64;
         // Beyond the limit nothing is looked at: each broken link counts as a finding.
-        let unread = trail.broken_links_total - trail.broken_links.len() as u64;
+        let unread = trail.broken_links.unlisted() + trail.old_links.unlisted();
         total += unread;
         findings.extend(links);
         let benign = self.benign(organization_id, trail, global);

@@ -42,7 +42,7 @@ pub(super) struct Filter {
 impl Filter {
     /// Whether the row is walked, and if so, whether it counts.
     #[inline]
-    fn counts(&self, row: &Row<'_>) -> Option<bool> {
+    pub(super) fn counts(&self, row: &Row<'_>) -> Option<bool> {
         let Some(ranges) = &self.ranges else {
             return Some(true);
         };

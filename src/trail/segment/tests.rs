@@ -213,8 +213,7 @@ proptest! {
             // A link to the row before in the table is left to the look-up where that row is not known.
             for segment in [&mut whole, &mut cut] {
                 for trail in segment.trails.values_mut() {
-                    trail.broken_links.retain(|link| !link.old_writer);
-                    trail.broken_links_total = 0;
+                    trail.old_links = Default::default();
                     trail.global = crate::trail::chain::Span::default();
                 }
             }

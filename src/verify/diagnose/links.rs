@@ -40,7 +40,7 @@ impl Doctor<'_> {
         let mut global = trail.global;
         let mut findings = Vec::new();
         let mut reordered: HashMap<i64, Option<i64>> = HashMap::new();
-        for link in &trail.broken_links {
+        for link in trail.links() {
             match self.link(worker, organization_id, trail, link)? {
                 Link::Explained => {}
                 Link::Global => {
@@ -101,7 +101,7 @@ impl Doctor<'_> {
             }
             if self.is_explained(worker, organization_id, trail, link, before)? {
                 // Only what is reported itself explains anything: not a row that passes for legacy, nor one before the period.
-                return Ok(if self.is_suspect(&row) {
+                return Ok(if self.is_reported(worker, &row)? {
                     Link::Explained
                 } else {
                     Link::Broken(
@@ -135,13 +135,14 @@ impl Doctor<'_> {
         ))
     }
 
-    /// Whether the row is reported as faulty in its organisation's trail.
-    fn is_suspect(&self, row: &Row<'_>) -> bool {
-        let trail = row
-            .organization_id
-            .integer()
-            .and_then(|id| self.segment.trails.get(&id));
-        trail.is_some_and(|trail| trail.suspect(row.id).is_some())
+    /// Whether a faulty row is reported as such in its organisation's trail, now or whenever that one is verified.
+    fn is_reported(&self, worker: &mut Worker, row: &Row<'_>) -> Result<bool, ReadError> {
+        let Some(organization_id) = row.organization_id.integer() else {
+            return Ok(true);
+        };
+        let passes_for_legacy =
+            row.is_unchained() && !worker.reader.is_chained_before(organization_id, row.id)?;
+        Ok(!passes_for_legacy && self.filter.counts(row) == Some(true))
     }
 
     /// Whether the link broke only because of what was done to the row before it.
