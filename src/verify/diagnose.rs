@@ -33,13 +33,20 @@ use crate::{
 /// Process starts of old releases that are looked at; beyond them the first ones speak for all.
 const MAX_STARTS: usize = 10_000;
 
+/// An entry at which a process of an old release started anew.
+struct Restart {
+    id: i64,
+    organization_id: Option<i64>,
+    /// An earlier such entry with the same hash: no restart then, but a copy of that entry.
+    copy_of: Option<i64>,
+}
+
 /// Knows the whole table's broken places.
 pub(super) struct Doctor<'s> {
     segment: &'s Segment,
     filter: &'s Filter,
     occurrences: HashMap<Vec<u8>, Vec<Occurrence>>,
-    /// Entries at which a process of an old release started anew: id, organisation.
-    restarts: Vec<(i64, Option<i64>)>,
+    restarts: Vec<Restart>,
     limit: usize,
 }
 
@@ -180,20 +187,31 @@ impl<'s> Doctor<'s> {
         }
         // What lies before the period is not asked for.
         let first_id = self.filter.ranges.as_ref().and(trail.tally.first_id);
-        let restarts = self.restarts.iter().filter(|&&(id, _)| {
-            Some(id) <= trail.last_old_id && first_id.is_none_or(|first| id >= first)
-        });
-        findings.extend(restarts.map(|&(id, in_organization)| {
-            let place = match in_organization {
-                Some(other) if other != organization_id => format!(" (of organisation {other})"),
-                _ => String::new(),
-            };
-            let detail = format!(
-                "a QWED before 5.3.0 started anew at entry {id}{place} and linked to nothing before it: whether entries \
-                 of this organisation were removed just before, nothing can show"
-            );
-            Finding::new(id, Kind::ChainRestarted, detail)
-        }));
+        for restart in &self.restarts {
+            let Restart {
+                id,
+                organization_id: in_organization,
+                copy_of,
+            } = *restart;
+            let is_here = in_organization == Some(organization_id);
+            if let (Some(original), true) = (copy_of, is_here) {
+                let detail = format!("is a copy of entry {original}, with its hash and signature");
+                findings.push(Finding::new(id, Kind::Forked, detail));
+            } else if copy_of.is_none()
+                && Some(id) <= trail.last_old_id
+                && first_id.is_none_or(|first| id >= first)
+            {
+                let place = match in_organization {
+                    Some(other) if !is_here => format!(" (of organisation {other})"),
+                    _ => String::new(),
+                };
+                let detail = format!(
+                    "a QWED before 5.3.0 started anew at entry {id}{place} and linked to nothing before it: whether \
+                     entries of this organisation were removed just before, nothing can show"
+                );
+                findings.push(Finding::new(id, Kind::ChainRestarted, detail));
+            }
+        }
         findings
     }
 
@@ -208,8 +226,8 @@ impl<'s> Doctor<'s> {
 }
 
 /// The entries up to `range.high` at which an old release's process started anew.
-fn restarts(scanner: &Scanner<'_>, range: IdRange) -> Result<Vec<(i64, Option<i64>)>, VerifyError> {
-    let mut starts = scanner.fold(
+fn restarts(scanner: &Scanner<'_>, range: IdRange) -> Result<Vec<Restart>, VerifyError> {
+    let starts = scanner.fold(
         range,
         &|worker: &mut Worker, range| Ok(worker.reader.chain_starts(range, MAX_STARTS)?),
         &|mut left: Vec<i64>, right| {
@@ -219,20 +237,28 @@ fn restarts(scanner: &Scanner<'_>, range: IdRange) -> Result<Vec<(i64, Option<i6
         },
     )?;
     let mut worker = scanner.worker()?;
-    if let Some(&first) = starts.first()
-        && worker.reader.hashed_before(first)?.is_none()
-    {
-        starts.remove(0);
-    }
     let mut restarts = Vec::new();
+    let mut seen: HashMap<HashText, i64> = HashMap::new();
     for id in starts {
         let Some(stored) = worker.reader.entry(id)? else {
             continue;
         };
-        let check = worker.checker.check(&stored.row());
+        let row = stored.row();
         // Newer releases start each organisation's chain this way.
-        if matches!(check.hash, HashState::Valid(form) if form.shape == Shape::D) {
-            restarts.push((id, stored.row().organization_id.integer()));
+        if !matches!(worker.checker.check(&row).hash, HashState::Valid(form) if form.shape == Shape::D)
+        {
+            continue;
+        }
+        let first = *seen.entry(row.entry_hash.into()).or_insert(id);
+        // The table's first entry starts anew behind nothing.
+        if first != id || worker.reader.hashed_before(id)?.is_some() {
+            let copy_of = (first != id).then_some(first);
+            let organization_id = row.organization_id.integer();
+            restarts.push(Restart {
+                id,
+                organization_id,
+                copy_of,
+            });
         }
     }
     scanner.give_back(worker);

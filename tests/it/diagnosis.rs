@@ -1243,6 +1243,18 @@ mod old_releases {
         }
     }
 
+    /// The first entry names no predecessor, and so does its copy: a replay must not pass for a restart.
+    #[test]
+    fn the_first_one_replayed() {
+        let copy = fixture("g1_one_process", |trail| {
+            trail.copy(1, 1000);
+        });
+        let document = assert_tampered(&copy, &[(1, "forked", 1000)]);
+        let found = &organization(&document, 1)["findings"][0];
+        assert!(detail(found).contains("copy of entry 1,"), "{document}");
+        assert_same_alone(&copy);
+    }
+
     #[test]
     fn one_process_for_one_organisation_is_like_today() {
         let copy = fixture("g1_one_process", |trail| {
