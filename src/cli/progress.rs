@@ -51,29 +51,27 @@ fn draw(progress: &Progress, is_done: &mpsc::Receiver<()>) {
     if is_over(PATIENCE) {
         return;
     }
-    let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr())
-        .with_elapsed(PATIENCE);
+    let bar = ProgressBar::hidden();
+    bar.set_length(STEPS);
     // The template is a constant; a wrong one shows in the first test run.
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {msg}  {eta} left")
-    {
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {msg}") {
         bar.set_style(style);
     }
-    let (mut seconds, mut last) = (PATIENCE.as_secs_f64(), 0.0);
+    let mut seconds = PATIENCE.as_secs_f64();
     loop {
-        let rows = progress.rows();
-        let rate = rows as f64 / seconds;
-        // Smoothed, or the figure jumps with each range that ends.
-        last = if last == 0.0 {
-            rate
-        } else {
-            last * 0.8 + rate * 0.2
-        };
-        bar.set_position((progress.fraction() * STEPS as f64) as u64);
+        let (rows, fraction) = (progress.rows(), progress.fraction());
+        let rate = (rows as f64 / seconds) as u64;
+        let left = seconds * (1.0 - fraction) / fraction.max(1e-6);
+        bar.set_position((fraction * STEPS as f64) as u64);
         bar.set_message(format!(
-            "{} entries, {}/s",
+            "{} entries, {}/s, {left:.0} s left",
             HumanCount(rows),
-            HumanCount(last as u64)
+            HumanCount(rate)
         ));
+        // Shown only now, with something to tell.
+        if bar.is_hidden() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
         if is_over(REFRESH) {
             break;
         }
