@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         .directory
         .clone()
         .unwrap_or_else(|| std::env::temp_dir().join("trailkeeper-demo"));
-    let path = directory.join("qwed.db");
+    let path = directory.join("trailkeeper-demo.db");
     demo::make_sample(&path).map_err(Failure::could_not_check)?;
     let path = std::path::absolute(&path).map_err(Failure::could_not_check)?;
     print(|out| {

@@ -24,6 +24,11 @@ pub enum DemoError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file that is no sample is in the way.
+    #[error(
+        "{0} exists and is not a sample that trailkeeper made; it stays as it is, give another --directory"
+    )]
+    Occupied(String),
     /// SQLite refused.
     #[error("cannot make the sample database")]
     Sqlite(#[from] rusqlite::Error),
@@ -36,11 +41,14 @@ pub const TAMPERING: [&str; 3] = [
     "organisation 3: one entry was deleted",
 ];
 
-/// Makes a database of three organisations with a few thousand entries at `path`, replacing what is there, and
+/// Marks a sample as such in the file's header (`PRAGMA application_id`), so that nothing else is ever replaced.
+const APPLICATION_ID: i32 = 0x746b_6470;
+
+/// Makes a database of three organisations with a few thousand entries at `path`, replacing a sample that is there, and
 /// tampers with it as [`TAMPERING`] says.
 ///
 /// # Errors
-/// If the file cannot be written.
+/// If the file cannot be written, or is there and no sample.
 pub fn make_sample(path: &Path) -> Result<(), DemoError> {
     let io = |source| DemoError::Io {
         path: path.display().to_string(),
@@ -49,15 +57,22 @@ pub fn make_sample(path: &Path) -> Result<(), DemoError> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(io)?;
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
-        _ => {}
+    if path.exists() {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let mark = Connection::open_with_flags(path, flags).and_then(|file| {
+            file.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))
+        });
+        if mark.ok() != Some(APPLICATION_ID) {
+            return Err(DemoError::Occupied(path.display().to_string()));
+        }
+        std::fs::remove_file(path).map_err(io)?;
     }
     let mut generator = Generator::new(Key::new("demo", KEY.as_bytes()), 3, 1);
     generator.leave_unsigned(12);
     let mut writer = SqliteWriter::create(path)?;
     writer.write(&mut generator, 3000)?;
     let connection = Connection::open(path)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     let nth = |organization: i64, nth: i64| {
         connection.query_row(
             "SELECT id FROM verificationlog WHERE organization_id = ?1 AND entry_hash IS NOT NULL \

@@ -292,6 +292,14 @@ impl Reader {
         self.one(&format!("id < {id}"), "DESC")
     }
 
+    /// The table's row behind `id`, whichever organisation's, that has an entry hash.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn following(&mut self, id: i64) -> Result<Option<OwnedRow>, ReadError> {
+        self.one(&format!("id > {id} AND entry_hash <> ''"), "ASC")
+    }
+
     /// The organisation's first row that has an entry hash.
     ///
     /// # Errors
@@ -371,14 +379,13 @@ impl Reader {
         either!(self, reader => reader.occurrences(hashes, range))
     }
 
-    /// Ids of entries within `range` that have a hash and name no predecessor, in order, at most `limit`.
+    /// Ids of entries within `range` that have a hash and name no predecessor, in order.
     ///
     /// # Errors
     /// As [`Self::organizations`].
-    pub fn chain_starts(&mut self, range: IdRange, limit: usize) -> Result<Vec<i64>, ReadError> {
+    pub fn chain_starts(&mut self, range: IdRange) -> Result<Vec<i64>, ReadError> {
         let sql = format!(
-            "SELECT id FROM verificationlog WHERE {} AND previous_hash IS NULL AND entry_hash <> '' \
-             ORDER BY id LIMIT {limit}",
+            "SELECT id FROM verificationlog WHERE {} AND previous_hash IS NULL AND entry_hash <> '' ORDER BY id",
             among(None, range)
         );
         either!(self, reader => reader.integers(&sql))

@@ -51,7 +51,7 @@ impl Database {
         })?;
         let mut leader = Session::connect(&options, &location)?;
         leader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-        leader.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'")?;
+        leader.execute("SET LOCAL row_security = off; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'")?;
         let described: Vec<(String, String)> = leader.rows(
             "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute \
              WHERE attrelid = to_regclass('verificationlog') AND attnum > 0 AND NOT attisdropped",
@@ -63,6 +63,15 @@ impl Database {
         let tables: Vec<String> = tables.into_iter().map(|(name,)| name).collect();
         let names: Vec<String> = described.iter().map(|(name, _)| name.clone()).collect();
         let select_list = schema::select_list(&location, &tables, &names)?;
+        let keys: Vec<(bool,)> = leader.rows(
+            "SELECT true FROM pg_index JOIN pg_class ON pg_class.oid = indrelid \
+             JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0] \
+             WHERE indrelid = to_regclass('verificationlog') AND relkind IN ('r', 'p') AND indisunique \
+             AND indisvalid AND indnkeyatts = 1 AND indpred IS NULL AND attname = 'id' AND attnotnull LIMIT 1",
+        )?;
+        if keys.is_empty() {
+            return Err(schema::no_key(&location));
+        }
         let columns = copy::columns(&described).map_err(|problem| ReadError::NotQwed {
             location: location.clone(),
             problem,
@@ -99,7 +108,8 @@ impl Database {
         }
         // A role's own limits are for its applications; a verification may take longer.
         session.execute(
-            "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
+            "SET LOCAL row_security = off; SET LOCAL statement_timeout = 0; \
+             SET LOCAL idle_in_transaction_session_timeout = 0; \
              SET LOCAL lock_timeout = '30s'",
         )?;
         Ok(Reader {

@@ -24,6 +24,17 @@ const SINCE_8_0: [&str; 3] = ["api_key_id", "verifier_version", "admission"];
 /// How many columns a row is read with.
 pub(super) const COLUMNS: usize = ALWAYS.len() + SINCE_8_0.len();
 
+/// The error for a table whose `id` does not tell rows apart.
+pub(super) fn no_key(location: &str) -> ReadError {
+    let problem = "the column \"id\" of its table \"verificationlog\" is not the table's integer primary key, as in every \
+                   release of QWED: somebody rebuilt the table"
+        .to_owned();
+    ReadError::NotQwed {
+        location: location.to_owned(),
+        problem,
+    }
+}
+
 /// The columns of `verificationlog` to select, in the order of `Row`.
 ///
 /// # Errors

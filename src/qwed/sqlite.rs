@@ -60,10 +60,22 @@ impl Database {
             select_list: String::new(),
         };
         let tables =
-            reader.strings("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")?;
-        let columns = reader.strings("SELECT name FROM pragma_table_info('verificationlog')")?;
+            reader.strings("SELECT lower(name) FROM sqlite_schema WHERE type = 'table'")?;
+        let columns =
+            reader.strings("SELECT lower(name) FROM pragma_table_xinfo('verificationlog')")?;
         let location = format!("sqlite:///{}", path.display());
         let select_list = schema::select_list(&location, &tables, &columns)?;
+        // Names in SQLite have no case, and only xinfo lists generated columns. An id that is not the row's key could be
+        // text, or stand twice, and the walk would pass it by.
+        let keys = reader.strings(
+            "SELECT 'key' FROM pragma_table_xinfo('verificationlog') \
+             WHERE lower(name) = 'id' AND upper(type) = 'INTEGER' AND pk = 1 \
+             AND (SELECT max(pk) FROM pragma_table_xinfo('verificationlog')) = 1 \
+             AND NOT (SELECT wr FROM pragma_table_list('verificationlog'))",
+        )?;
+        if keys.is_empty() {
+            return Err(schema::no_key(&location));
+        }
         Ok(Self {
             path: path.to_owned(),
             select_list,

@@ -82,6 +82,8 @@ pub struct BrokenLink {
     pub old_writer: bool,
     /// Whether its content matches its hash, so that `previous_hash` is what was written.
     pub hash_valid: bool,
+    /// Whether a key signed it, too.
+    pub sound: bool,
 }
 
 /// Broken links in id order, up to the limit of findings or `KEPT`, whichever is more.
@@ -166,8 +168,6 @@ struct OpenLink {
     /// No row of the organisation stands before it in the range.
     is_first: bool,
     counted: bool,
-    /// Whether QWED counts the row as verified if its link holds.
-    sound: bool,
     /// Whether it names the entry before it in the whole table; `None` while that one is unknown.
     follows_globally: Option<bool>,
 }
@@ -189,8 +189,8 @@ pub struct Trail {
     pub global: Span,
     /// How many rows of releases before 5.3.0 name no predecessor though the chain had begun.
     pub restarts: u64,
-    /// Rows whose signature a key made.
-    pub signed: u64,
+    /// Rows whose signature a key made, by the key's place in the ring.
+    pub signed_by_key: Vec<u64>,
     /// Rows with a signature that no key made.
     pub signed_by_others: u64,
     /// Highest id of a row of a release before 5.3.0.
@@ -252,6 +252,12 @@ impl Trail {
         self.broken_links.list.iter().chain(&self.old_links.list)
     }
 
+    /// Rows whose signature a key made.
+    #[must_use]
+    pub fn signed(&self) -> u64 {
+        self.signed_by_key.iter().sum()
+    }
+
     /// Whether no row was seen.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -280,7 +286,12 @@ impl Trail {
             let sound = check.hash_valid() && check.signature_valid();
             if counted {
                 self.add_fault(row.id, fault, limit);
-                self.signed += u64::from(check.signature_valid());
+                if let SignatureState::Valid(key) = check.signature {
+                    if self.signed_by_key.len() <= key {
+                        self.signed_by_key.resize(key + 1, 0);
+                    }
+                    self.signed_by_key[key] += 1;
+                }
                 self.signed_by_others += u64::from(check.signature == SignatureState::Invalid);
                 if old_writer {
                     self.last_old_id = Some(row.id);
@@ -302,10 +313,10 @@ impl Trail {
                         previous_hash: row.previous_hash.into(),
                         old_writer,
                         hash_valid: check.hash_valid(),
+                        sound,
                     },
                     is_first: !had_rows,
                     counted,
-                    sound,
                     follows_globally: preceding.map(|hash| matches_value(hash, row.previous_hash)),
                 };
                 if is_open {
@@ -363,9 +374,9 @@ impl Trail {
         let OpenLink {
             link,
             follows_globally,
-            sound,
             ..
         } = open;
+        let sound = link.sound;
         self.fail(link.id, limit);
         if link.old_writer && sound && link.previous_hash == HashText::Null {
             self.restarts += 1;
@@ -483,7 +494,7 @@ impl Trail {
     fn settle_late(&mut self, open: OpenLink, holds: bool, limit: usize) {
         let mut early = Self::default();
         if holds {
-            early.settle(open.link.id, open.sound, open.counted, limit);
+            early.settle(open.link.id, open.link.sound, open.counted, limit);
         } else {
             early.settle_broken(open, limit);
         }
@@ -537,7 +548,12 @@ impl Trail {
         self.old_links = core::mem::take(&mut self.old_links).join(next.old_links, limit);
         self.global.join(next.global);
         self.restarts += next.restarts;
-        self.signed += next.signed;
+        if self.signed_by_key.len() < next.signed_by_key.len() {
+            self.signed_by_key.resize(next.signed_by_key.len(), 0);
+        }
+        for (ours, theirs) in self.signed_by_key.iter_mut().zip(next.signed_by_key) {
+            *ours += theirs;
+        }
         self.signed_by_others += next.signed_by_others;
         self.last_old_id = next.last_old_id.or(self.last_old_id);
 

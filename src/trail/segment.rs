@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::{
     chain::{Trail, extend_limited, push_limited},
-    check::{RowCheck, SignatureState},
+    check::RowCheck,
     hash::HashText,
     row::Row,
 };
@@ -22,8 +22,6 @@ pub struct Segment {
     pub homeless: Vec<i64>,
     /// How many rows belong to no organisation.
     pub homeless_total: u64,
-    /// How many entries each key of the ring signed.
-    pub signed_by_key: Vec<u64>,
     /// How many rows were read and checked.
     pub rows: u64,
     /// Organisation of the first row that has a hash.
@@ -46,14 +44,6 @@ impl Folder {
     #[inline]
     pub fn push(&self, segment: &mut Segment, row: &Row<'_>, check: &RowCheck, counted: bool) {
         segment.rows += 1;
-        if let SignatureState::Valid(key) = check.signature
-            && counted
-        {
-            if segment.signed_by_key.len() <= key {
-                segment.signed_by_key.resize(key + 1, 0);
-            }
-            segment.signed_by_key[key] += 1;
-        }
         if let Some(organization_id) = row.organization_id.integer() {
             let is_known = self.whole_table && !segment.last_hash.is_blank();
             let preceding = is_known.then_some(&segment.last_hash);
@@ -96,12 +86,6 @@ impl Folder {
         }
         extend_limited(&mut left.homeless, right.homeless, self.limit);
         left.homeless_total += right.homeless_total;
-        if left.signed_by_key.len() < right.signed_by_key.len() {
-            left.signed_by_key.resize(right.signed_by_key.len(), 0);
-        }
-        for (left, right) in left.signed_by_key.iter_mut().zip(right.signed_by_key) {
-            *left += right;
-        }
         left.rows += right.rows;
         if !right.last_hash.is_blank() {
             left.last_hash = right.last_hash;

@@ -23,7 +23,7 @@ use crate::{
     trail::{
         chain::{Span, Trail},
         check::{Checker, HashState},
-        finding::{Finding, Kind, Verdict},
+        finding::{Finding, Kind, Severity, Verdict},
         hash::HashText,
         payload::Shape,
         segment::Segment,
@@ -39,6 +39,37 @@ struct Restart {
     organization_id: Option<i64>,
     /// An earlier such entry with the same hash: no restart then, but a copy of that entry.
     copy_of: Option<i64>,
+}
+
+/// A place at which the chain that old releases shared between organisations is broken, so that an entry of any of them
+/// may be lost.
+#[derive(Clone, Copy)]
+struct Hole {
+    id: i64,
+    organization_id: i64,
+}
+
+impl Hole {
+    fn finding(self) -> Finding {
+        let Self {
+            id,
+            organization_id,
+        } = self;
+        let detail = format!(
+            "the chain that releases before 5.3.0 shared between organisations is broken at entry {id} (of organisation \
+             {organization_id}): whether an entry of this organisation is lost there, nothing can show"
+        );
+        Finding {
+            severity: Severity::Incomplete,
+            ..Finding::new(id, Kind::GlobalChain, detail)
+        }
+    }
+}
+
+/// What was found out about one organisation.
+struct Diagnosis {
+    report: OrganizationReport,
+    hole: Option<Hole>,
 }
 
 /// Knows the whole table's broken places.
@@ -106,20 +137,43 @@ impl<'s> Doctor<'s> {
         })
     }
 
-    /// The reports of all organisations that have entries.
+    /// The reports of the organisations that are wanted and have entries.
     pub(super) fn organizations(
         &self,
         worker: &mut Worker,
+        is_wanted: impl Fn(i64) -> bool,
     ) -> Result<Vec<OrganizationReport>, ReadError> {
         let mut reports = Vec::new();
-        if self.segment.homeless_total > 0 {
-            reports.push(OrganizationReport::homeless(self.segment));
-        }
+        let mut hole: Option<Hole> = None;
+        let has_old = self
+            .segment
+            .trails
+            .values()
+            .any(|trail| trail.last_old_id.is_some());
         for (&organization_id, trail) in &self.segment.trails {
-            if !trail.is_empty() {
-                reports.push(self.organization(worker, organization_id, trail)?);
+            // Of a chain that all organisations share, all have to be looked at to judge one.
+            if !trail.is_empty() && (is_wanted(organization_id) || has_old) {
+                let diagnosis = self.organization(worker, organization_id, trail)?;
+                hole = hole
+                    .into_iter()
+                    .chain(diagnosis.hole)
+                    .min_by_key(|hole| hole.id);
+                reports.push(diagnosis.report);
             }
         }
+        if let Some(hole) = hole {
+            for report in &mut reports {
+                let trail = report
+                    .organization_id
+                    .and_then(|id| self.segment.trails.get(&id));
+                if report.verdict == Verdict::Intact
+                    && trail.is_some_and(|trail| trail.last_old_id.is_some())
+                {
+                    report.doubt(hole.finding(), self.limit);
+                }
+            }
+        }
+        reports.retain(|report| report.organization_id.is_some_and(&is_wanted));
         Ok(reports)
     }
 
@@ -128,39 +182,75 @@ impl<'s> Doctor<'s> {
         worker: &mut Worker,
         organization_id: i64,
         trail: &Trail,
-    ) -> Result<OrganizationReport, ReadError> {
+    ) -> Result<Diagnosis, ReadError> {
         let mut findings = Vec::new();
         let mut total = trail.suspects_total;
+        let mut hole = None;
         for suspect in &trail.suspects {
-            findings.push(self.suspect(worker, organization_id, trail, suspect)?);
+            let (finding, is_attributed) = self.suspect(worker, organization_id, trail, suspect)?;
+            if !is_attributed && self.is_old(suspect.first_id) {
+                hole.get_or_insert(Hole {
+                    id: suspect.first_id,
+                    organization_id,
+                });
+            }
+            findings.push(finding);
         }
         total -= merge_unknown_keys(trail, &mut findings);
-        let (links, global) = self.links(worker, organization_id, trail)?;
-        total += links.len() as u64;
+        let links = self.links(worker, organization_id, trail)?;
+        total += links.findings.len() as u64;
+        if let Some(id) = links.first_old {
+            hole = Some(Hole {
+                id,
+                organization_id,
+            });
+        }
         // Beyond the limit nothing is looked at: each broken link counts as a finding.
         let unread = trail.broken_links.unlisted() + trail.old_links.unlisted();
         total += unread;
-        findings.extend(links);
-        let benign = self.benign(organization_id, trail, global);
+        findings.extend(links.findings);
+        let benign = self.benign(organization_id, trail, links.global);
+        if let Some(copy) = benign.iter().find(|finding| finding.kind == Kind::Forked) {
+            hole = Some(Hole {
+                id: copy.entry_id,
+                organization_id,
+            });
+        }
         total += benign.len() as u64;
         findings.extend(benign);
 
+        let copies = self.restarts.iter().filter(|restart| {
+            restart.copy_of.is_some() && restart.organization_id == Some(organization_id)
+        });
+        let excused = trail.restarts.saturating_sub(copies.count() as u64) + links.global.entries;
         let worst = findings.iter().map(|finding| finding.severity).max();
         let mut verdict = worst.map_or(Verdict::Intact, Verdict::of);
         if unread > 0 {
             verdict = Verdict::Tampered;
         }
+        if verdict != Verdict::Tampered && trail.tally.failed > excused + links.explained_elsewhere
+        {
+            // Every failed entry has a finding, is excused, or is explained by another organisation's. Should this ever
+            // be wrong, the trail must not pass.
+            let id = trail.tally.failed_ids.first().copied().unwrap_or_default();
+            let detail = "fails QWED's checks, and the cause could not be told";
+            findings.push(Finding::new(id, Kind::ContentChanged, detail));
+            total += 1;
+            verdict = Verdict::Tampered;
+        }
         findings.sort_by_key(|finding| (finding.entry_id, finding.kind));
         findings.truncate(self.limit);
-        let excused = trail.restarts + global.entries;
-        Ok(OrganizationReport::new(
-            organization_id,
-            trail,
-            verdict,
-            findings,
-            total,
-            excused,
-        ))
+        let report =
+            OrganizationReport::new(organization_id, trail, verdict, findings, total, excused);
+        Ok(Diagnosis { report, hole })
+    }
+
+    /// Whether entries of releases before 5.3.0 stand at or behind this id.
+    pub(super) fn is_old(&self, id: i64) -> bool {
+        self.segment
+            .trails
+            .values()
+            .any(|trail| trail.last_old_id >= Some(id))
     }
 
     /// What speaks of the trail's age, and not against it.
@@ -227,9 +317,21 @@ impl<'s> Doctor<'s> {
 
 /// The entries up to `range.high` at which an old release's process started anew.
 fn restarts(scanner: &Scanner<'_>, range: IdRange) -> Result<Vec<Restart>, VerifyError> {
+    // Newer releases start each organisation's chain without predecessor too; these are told apart where they are read.
     let starts = scanner.fold(
         range,
-        &|worker: &mut Worker, range| Ok(worker.reader.chain_starts(range, MAX_STARTS)?),
+        &|worker: &mut Worker, range| {
+            let mut old = Vec::new();
+            for id in worker.reader.chain_starts(range)? {
+                if let Some(stored) = worker.reader.entry(id)?
+                    && let HashState::Valid(form) = worker.checker.check(&stored.row()).hash
+                    && form.shape == Shape::D
+                {
+                    old.push(id);
+                }
+            }
+            Ok(old)
+        },
         &|mut left: Vec<i64>, right| {
             left.extend(right);
             left.truncate(MAX_STARTS);
@@ -244,11 +346,6 @@ fn restarts(scanner: &Scanner<'_>, range: IdRange) -> Result<Vec<Restart>, Verif
             continue;
         };
         let row = stored.row();
-        // Newer releases start each organisation's chain this way.
-        if !matches!(worker.checker.check(&row).hash, HashState::Valid(form) if form.shape == Shape::D)
-        {
-            continue;
-        }
         let first = *seen.entry(row.entry_hash.into()).or_insert(id);
         // The table's first entry starts anew behind nothing.
         if first != id || worker.reader.hashed_before(id)?.is_some() {
@@ -268,7 +365,7 @@ fn restarts(scanner: &Scanner<'_>, range: IdRange) -> Result<Vec<Restart>, Verif
 /// Where no signature of the trail matches a key, that has one cause, whatever else is wrong in between. Answers by how
 /// many the findings became fewer.
 fn merge_unknown_keys(trail: &Trail, findings: &mut Vec<Finding>) -> u64 {
-    if trail.signed > 0 {
+    if trail.signed() > 0 {
         return 0;
     }
     let before = findings.len();

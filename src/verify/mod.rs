@@ -115,7 +115,7 @@ pub fn verify(
     let Some(whole) = worker.reader.bounds(None, whole)? else {
         return report_of_nothing(database, ring, scope, &known);
     };
-    let folder = Folder {
+    let mut folder = Folder {
         limit: options.max_findings.max(1),
         whole_table: scope.organizations.is_empty(),
     };
@@ -135,29 +135,45 @@ pub fn verify(
     } else {
         scanner.organizations(&folder, &filter, &wanted, whole)?
     };
+    if !folder.whole_table
+        && segment
+            .trails
+            .values()
+            .any(|trail| trail.last_old_id.is_some())
+    {
+        // Releases before 5.3.0 chained all organisations into one: none can be judged without the others.
+        folder.whole_table = true;
+        segment = scanner.table(&folder, &filter, whole)?;
+    }
     let mut worker = scanner.worker()?;
     let mut before = start_of_periods(&mut worker, &filter, &segment)?;
     folder.finish(&mut segment, |organization_id| {
         before.remove(&organization_id)
     });
 
+    let is_wanted = |id: i64| wanted.is_empty() || wanted.binary_search(&id).is_ok();
     let doctor = Doctor::new(&scanner, &segment, &filter, whole, folder.limit)?;
-    let mut organizations = doctor.organizations(&mut worker)?;
-    let ids: BTreeSet<i64> = if wanted.is_empty() {
-        known.into_iter().collect()
-    } else {
-        wanted.into_iter().collect()
-    };
-    for id in ids {
+    let mut organizations = doctor.organizations(&mut worker, is_wanted)?;
+    if wanted.is_empty() && segment.homeless_total > 0 {
+        organizations.push(OrganizationReport::homeless(&segment));
+    }
+    let ids = if wanted.is_empty() { &known } else { &wanted };
+    for &id in ids {
         if !segment.trails.contains_key(&id) {
             organizations.push(OrganizationReport::without_entries(id));
         }
     }
     organizations.sort_by_key(|report| report.organization_id);
+    let mut signed_by_key = vec![0; ring.keys().len()];
+    for (_, trail) in segment.trails.iter().filter(|&(&id, _)| is_wanted(id)) {
+        for (sum, entries) in signed_by_key.iter_mut().zip(&trail.signed_by_key) {
+            *sum += entries;
+        }
+    }
     Ok(Report::new(
         database.dialect(),
         ring,
-        &segment,
+        &signed_by_key,
         organizations,
     ))
 }
@@ -183,12 +199,7 @@ fn report_of_nothing(
         .into_iter()
         .map(OrganizationReport::without_entries)
         .collect();
-    Ok(Report::new(
-        database.dialect(),
-        ring,
-        &Segment::default(),
-        organizations,
-    ))
+    Ok(Report::new(database.dialect(), ring, &[], organizations))
 }
 
 fn unknown_organization(id: i64, known: &[i64]) -> VerifyError {

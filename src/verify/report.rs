@@ -184,6 +184,17 @@ impl OrganizationReport {
         }
     }
 
+    /// Adds a finding that leaves an intact trail in doubt.
+    pub(super) fn doubt(&mut self, finding: Finding, limit: usize) {
+        self.verdict = self.verdict.max(Verdict::of(finding.severity));
+        self.findings_total += 1;
+        let at = self
+            .findings
+            .partition_point(|other| other.entry_id <= finding.entry_id);
+        self.findings.insert(at, finding);
+        self.findings.truncate(limit);
+    }
+
     /// Entries that are as QWED wrote them, in our view rather than in QWED's.
     #[must_use]
     pub fn verified_count(&self) -> u64 {
@@ -205,12 +216,12 @@ impl Report {
     pub(super) fn new(
         database: Dialect,
         ring: &KeyRing,
-        segment: &Segment,
+        signed_by_key: &[u64],
         organizations: Vec<OrganizationReport>,
     ) -> Self {
         let keys = ring.keys().iter().enumerate().map(|(index, key)| KeyUse {
             id: key.id().to_owned(),
-            entries: segment.signed_by_key.get(index).copied().unwrap_or(0),
+            entries: signed_by_key.get(index).copied().unwrap_or(0),
         });
         let findings = ring.keys().iter().filter_map(|key| {
             key.weakness().map(|weakness| KeyFinding {

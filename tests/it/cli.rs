@@ -566,6 +566,53 @@ mod bad_input {
         }
     }
 
+    /// What can hide rows or columns from the walk is no table of QWED's.
+    #[test]
+    fn a_table_that_was_rebuilt() {
+        for (id, row) in [
+            ("id INTEGER", "'x'"),
+            ("id TEXT PRIMARY KEY", "'x'"),
+            ("id INT PRIMARY KEY", "5.5"),
+        ] {
+            let copy = Copy::of(TRAIL);
+            let trail = Trail::open(&copy.path);
+            let columns = trail.text(
+                "SELECT group_concat('\"' || name || '\" ' || type) FROM pragma_table_info('verificationlog') \
+                 WHERE name <> 'id'",
+            );
+            trail.rebuild(&format!("{id}, {columns}"));
+            trail.run(&format!(
+                "CREATE TEMP TABLE one AS SELECT * FROM verificationlog WHERE id = 5; UPDATE one SET id = {row}; \
+                 INSERT INTO verificationlog SELECT * FROM one"
+            ));
+            drop(trail);
+            let run = Program::verify(&copy.path).run();
+            let (code, line) = failure(&run, copy.directory.path());
+            assert_eq!(code, Some(3), "{id}: {line}");
+            assert!(line.contains("primary key"), "{id}: {line}");
+        }
+    }
+
+    /// SQLite's names have no case, and a generated column is one: neither may make a value be read as NULL.
+    #[test]
+    fn columns_in_disguise() {
+        for sql in [
+            "ALTER TABLE verificationlog RENAME COLUMN admission TO Admission; \
+             UPDATE verificationlog SET Admission = 'allowed' WHERE id = 5",
+            "ALTER TABLE verificationlog DROP COLUMN admission; \
+             ALTER TABLE verificationlog ADD COLUMN admission VARCHAR GENERATED ALWAYS AS ('denied') VIRTUAL",
+        ] {
+            let copy = Copy::of(TRAIL);
+            Trail::open(&copy.path).run(sql);
+            let (run, document) = Program::verify(&copy.path).json();
+            assert_eq!(
+                (run.code, &document["verdict"]),
+                (Some(1), &Value::from("tampered")),
+                "{sql}"
+            );
+        }
+    }
+
     #[test]
     fn wrong_configurations() {
         let copy = Copy::of(TRAIL);
@@ -716,6 +763,26 @@ mod output {
 mod demo {
     use super::*;
 
+    /// QWED's own databases are called anything; only what the demo made is ever replaced.
+    #[test]
+    fn replaces_nothing_but_its_own() {
+        let copy = Copy::of(TRAIL);
+        let directory = copy.directory.path();
+        let occupied = directory.join("trailkeeper-demo.db");
+        fs::copy(&copy.path, &occupied).expect("copy");
+        let run = Program::bare()
+            .args([
+                "demo".as_ref(),
+                "--directory".as_ref(),
+                directory.as_os_str(),
+            ])
+            .run();
+        let (code, line) = failure(&run, directory);
+        assert_eq!(code, Some(3), "{line}");
+        assert!(line.contains("not a sample"), "{line}");
+        assert!(fs::read(&occupied).expect("read") == fs::read(&copy.path).expect("read"));
+    }
+
     #[test]
     fn shows_what_it_did_and_found() {
         let directory = tempfile::tempdir().expect("make a directory");
@@ -731,7 +798,7 @@ mod demo {
         insta::assert_snapshot!("demo", shown);
         // A second time makes it anew.
         assert_eq!(redacted(&demo().stdout, directory.path()), shown);
-        let (verified, document) = Program::verify(&sample.join("qwed.db"))
+        let (verified, document) = Program::verify(&sample.join("trailkeeper-demo.db"))
             .env("QWED_AUDIT_SECRET_KEY", trailkeeper::demo::KEY)
             .json();
         assert_eq!(verified.code, Some(1));

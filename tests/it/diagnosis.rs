@@ -1137,12 +1137,15 @@ mod old_releases {
         let copy = fixture("g1_restarted", |trail| {
             trail.change(1, "DELETE FROM verificationlog WHERE id = 41");
         });
+        // That it was of organisation 1, nothing shows any more: it may have been anybody's.
         let expected = [
+            (1, "global_chain", 42),
             (1, "global_chain", 43),
             (2, "predecessor_missing", 42),
             (2, "global_chain", 44),
         ];
-        assert_tampered(&copy, &expected);
+        let document = assert_tampered(&copy, &expected);
+        assert_eq!(organization(&document, 1)["verdict"], "incomplete");
         assert_same_alone(&copy);
     }
 
@@ -1156,8 +1159,10 @@ mod old_releases {
             (1, "global_chain", 3),
             (1, "predecessor_missing", 11),
             (2, "global_chain", 2),
+            (2, "global_chain", 11),
         ];
         let document = assert_tampered(&copy, &expected);
+        assert_eq!(organization(&document, 2)["verdict"], "incomplete");
         let found = organization(&document, 1)["findings"]
             .as_array()
             .expect("a list");
@@ -1187,6 +1192,27 @@ mod old_releases {
         let copy = fixture("g1_two_orgs", |trail| {
             trail.change(1, "UPDATE verificationlog SET query = 'x' WHERE id = 10");
         });
+        // Its organisation is part of the content that is lost.
+        let expected = [
+            (1, "global_chain", 3),
+            (1, "global_chain", 10),
+            (2, "global_chain", 2),
+            (2, "content_changed", 10),
+        ];
+        let document = assert_tampered(&copy, &expected);
+        assert_eq!(organization(&document, 1)["verdict"], "incomplete");
+        assert_same_alone(&copy);
+    }
+
+    /// What was changed is certain, and so whose entry it is: nobody else is in doubt.
+    #[test]
+    fn a_verdict_flipped() {
+        let copy = fixture("g1_two_orgs", |trail| {
+            trail.change(
+                1,
+                "UPDATE verificationlog SET is_verified = NOT is_verified WHERE id = 10",
+            );
+        });
         let expected = [
             (1, "global_chain", 3),
             (2, "global_chain", 2),
@@ -1195,6 +1221,66 @@ mod old_releases {
         let document = assert_tampered(&copy, &expected);
         assert_eq!(organization(&document, 1)["verdict"], "intact");
         assert_same_alone(&copy);
+    }
+
+    /// An entry taken from one organisation into another: the one that lost it must not be called intact, alone neither.
+    #[test]
+    fn moved_to_another_organisation() {
+        for more in [
+            "",
+            ", query = 'x'",
+            ", query = 'x', entry_hash = 'x', hmac_signature = 'x'",
+        ] {
+            let copy = fixture("g1_two_orgs", |trail| {
+                let sql =
+                    format!("UPDATE verificationlog SET organization_id = 2{more} WHERE id = 9");
+                trail.change(1, &sql);
+            });
+            let run = Program::verify(&copy.path).args(["--org", "1"]).json();
+            assert_eq!(
+                (run.0.code, &run.1["verdict"]),
+                (Some(4), &json!("incomplete")),
+                "{more}"
+            );
+            let (_, whole) = Program::verify(&copy.path).json();
+            assert_eq!(organization(&whole, 2)["verdict"], "tampered", "{more}");
+            assert_same_alone(&copy);
+        }
+    }
+
+    #[test]
+    fn the_whole_chain_replayed() {
+        let copy = fixture("g1_two_orgs", |trail| {
+            for id in 1..=40 {
+                trail.copy(id, id + 40);
+            }
+        });
+        for organization in ["1", "2"] {
+            let (run, document) = Program::verify(&copy.path)
+                .args(["--org", organization])
+                .json();
+            assert_ne!(run.code, Some(0), "{document}");
+        }
+        let (_, document) = Program::verify(&copy.path).json();
+        assert_eq!(document["verdict"], "tampered");
+        assert_same_alone(&copy);
+    }
+
+    /// Junk that looks like starts of chains does not crowd out a real restart.
+    #[test]
+    fn restarts_among_many_starts() {
+        let copy = fixture("g1_restarted", |trail| {
+            trail.run(
+                "WITH RECURSIVE n(id) AS (SELECT -12000 UNION ALL SELECT id + 1 FROM n WHERE id < -1) \
+                 INSERT INTO verificationlog (id, organization_id, query, result, is_verified, domain, timestamp, entry_hash) \
+                 SELECT id, 3, 'x', '1', 1, 'MATH', '2026-01-01 00:00:00.000000', 'x' FROM n",
+            );
+        });
+        let (run, document) = Program::verify(&copy.path).args(["--org", "1"]).json();
+        assert_eq!(
+            (run.code, &document["verdict"]),
+            (Some(4), &json!("incomplete"))
+        );
     }
 
     /// The chain went through all organisations, so a predecessor in another one is no sign of a move.

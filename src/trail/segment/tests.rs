@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::trail::{
-    check::HashState,
+    check::{HashState, SignatureState},
     payload::{Form, Shape},
     row::Value,
     time::Time,

@@ -21,6 +21,8 @@ const MAX_STEPS_BACK: usize = 1000;
 enum Link {
     /// A consequence of something that is reported elsewhere.
     Explained,
+    /// A consequence of something that is reported in another organisation.
+    ExplainedElsewhere,
     /// Sound: a release before 5.3.0 wrote it.
     Global,
     /// Its predecessor stands at another place of the organisation; without one it is the first.
@@ -29,22 +31,37 @@ enum Link {
     Broken(Kind, String),
 }
 
+/// What an organisation's broken links turned out to be.
+#[derive(Default)]
+pub(super) struct Judged {
+    pub(super) findings: Vec<Finding>,
+    /// Entries whose links are sound after all.
+    pub(super) global: Span,
+    /// Entries whose links broke because of another organisation's entry.
+    pub(super) explained_elsewhere: u64,
+    /// The first entry of an old release whose link is broken.
+    pub(super) first_old: Option<i64>,
+}
+
 impl Doctor<'_> {
-    /// Findings for broken links, and the entries whose links are sound after all.
+    /// What the organisation's broken links turn out to be.
     pub(super) fn links(
         &self,
         worker: &mut Worker,
         organization_id: i64,
         trail: &Trail,
-    ) -> Result<(Vec<Finding>, Span), ReadError> {
-        let mut global = trail.global;
-        let mut findings = Vec::new();
+    ) -> Result<Judged, ReadError> {
+        let mut judged = Judged {
+            global: trail.global,
+            ..Judged::default()
+        };
         let mut reordered: HashMap<i64, Option<i64>> = HashMap::new();
         for link in trail.links() {
             match self.link(worker, organization_id, trail, link)? {
                 Link::Explained => {}
+                Link::ExplainedElsewhere => judged.explained_elsewhere += 1,
                 Link::Global => {
-                    global.join(Span {
+                    judged.global.join(Span {
                         first_id: link.id,
                         last_id: link.id,
                         entries: 1,
@@ -53,7 +70,12 @@ impl Doctor<'_> {
                 Link::Reordered { predecessor } => {
                     reordered.insert(link.id, predecessor);
                 }
-                Link::Broken(kind, detail) => findings.push(Finding::new(link.id, kind, detail)),
+                Link::Broken(kind, detail) => {
+                    if link.old_writer {
+                        judged.first_old.get_or_insert(link.id);
+                    }
+                    judged.findings.push(Finding::new(link.id, kind, detail));
+                }
             }
         }
         let displaced = displaced(worker, organization_id, &reordered)?;
@@ -72,9 +94,11 @@ impl Doctor<'_> {
                          ids"
                     .to_owned(),
             };
-            findings.push(Finding::new(id, Kind::Reordered, detail));
+            judged
+                .findings
+                .push(Finding::new(id, Kind::Reordered, detail));
         }
-        Ok((findings, global))
+        Ok(judged)
     }
 
     fn link(
@@ -97,12 +121,15 @@ impl Doctor<'_> {
         if let Some(before) = &before {
             let row = before.row();
             if link.old_writer && link.previous_hash == HashText::from(row.entry_hash) {
-                return Ok(Link::Global);
+                return Ok(sound_or_explained(link));
             }
             if self.is_explained(worker, organization_id, trail, link, before)? {
                 // Only what is reported itself explains anything: not a row that passes for legacy, nor one before the period.
                 return Ok(if self.is_reported(worker, &row)? {
-                    Link::Explained
+                    match row.organization_id.integer() {
+                        Some(id) if id == organization_id => Link::Explained,
+                        _ => Link::ExplainedElsewhere,
+                    }
                 } else {
                     Link::Broken(
                         Kind::PredecessorMissing,
@@ -215,7 +242,7 @@ impl Doctor<'_> {
             );
         };
         if link.old_writer && owner.id < link.id && rival.is_none() {
-            return Link::Global;
+            return sound_or_explained(link);
         }
         if let Some(rival) = rival
             && owner.id < link.id
@@ -253,6 +280,15 @@ impl Doctor<'_> {
                 ),
             ),
         }
+    }
+}
+
+/// An old link that holds in the whole table; if its entry is not sound, that is reported of the entry.
+fn sound_or_explained(link: &BrokenLink) -> Link {
+    if link.sound {
+        Link::Global
+    } else {
+        Link::Explained
     }
 }
 

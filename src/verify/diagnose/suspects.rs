@@ -16,35 +16,46 @@ use crate::{
 };
 
 impl Doctor<'_> {
-    /// The finding about a faulty row, or about several that share a fault.
+    /// The finding about a faulty row, or about several that share a fault; and whether it is certain all the same that the row
+    /// was written for this organisation.
     pub(super) fn suspect(
         &self,
         worker: &mut Worker,
         organization_id: i64,
         trail: &Trail,
         suspect: &Suspect,
-    ) -> Result<Finding, ReadError> {
+    ) -> Result<(Finding, bool), ReadError> {
         let Suspect {
             first_id,
             last_id,
             entries,
             fault,
         } = *suspect;
-        let finding =
-            |kind, detail: String| Ok(Finding::new(first_id, kind, detail).over(last_id, entries));
+        let finding = |kind, detail: String, is_attributed: bool| {
+            Ok((
+                Finding::new(first_id, kind, detail).over(last_id, entries),
+                is_attributed,
+            ))
+        };
         let Worker { reader, checker } = worker;
         let Some(stored) = reader.entry(first_id)? else {
             let detail = "failed when it was checked, and was gone a moment later".to_owned();
-            return finding(Kind::ContentChanged, detail);
+            return finding(Kind::ContentChanged, detail, false);
         };
         let row = stored.row();
         let check = checker.check(&row);
-        let next = reader.behind(organization_id, last_id)?;
+        // In the old chain the next entry is the table's, whichever organisation's.
+        let next = if self.is_old(first_id) {
+            reader.following(last_id)?
+        } else {
+            reader.behind(organization_id, last_id)?
+        };
         let named_by_next = next.map(|next| HashText::from(next.row().previous_hash));
         match fault {
             Fault::Result => finding(
                 Kind::ResultMalformed,
                 cause::foreign(&check).unwrap_or_else(|| "result is not JSON".to_owned()),
+                false,
             ),
             Fault::Content => {
                 let before = reader.before(organization_id, first_id)?;
@@ -59,62 +70,73 @@ impl Doctor<'_> {
                     named_by_next,
                     predecessor_in: &elsewhere,
                 };
-                let (kind, detail) = content(checker, &stored, &around);
-                finding(kind, detail)
+                let (kind, detail, is_attributed) = content(checker, &stored, &around);
+                finding(kind, detail, is_attributed)
             }
             Fault::NoHash if entries > 1 => finding(
                 Kind::HashMissing,
                 format!("{entries} entries in a row have no hash, though the chain began before them: written past QWED, or blanked"),
+                false,
             ),
             Fault::NoHash => {
                 let before = reader.before(organization_id, first_id)?;
                 let before = before.map(|before| HashText::from(before.row().entry_hash));
-                let detail = if cause::is_vouched_for(checker, &row, before, named_by_next) {
+                let is_vouched_for = cause::is_vouched_for(checker, &row, before, named_by_next);
+                let detail = if is_vouched_for {
                     "its place in the chain was blanked; the content is as it was, the next entry still names its hash"
                 } else if row.is_unchained() {
                     "neither hash nor signature, though the chain began before it: written past QWED, or blanked"
                 } else {
                     "the hash was blanked, and no other entry vouches for the content"
                 };
-                finding(Kind::HashMissing, detail.to_owned())
+                finding(Kind::HashMissing, detail.to_owned(), is_vouched_for)
             }
             Fault::NoSignature => finding(
                 Kind::SignatureMissing,
                 "hash and content agree, but there is no signature: anyone could have written that hash".to_owned(),
+                true,
             ),
             Fault::Signature => {
                 let (kind, detail) = signature(checker, &stored, suspect, trail, named_by_next);
-                finding(kind, detail)
+                finding(kind, detail, true)
             }
         }
     }
 }
 
-fn content(checker: &mut Checker, stored: &OwnedRow, around: &Around<'_>) -> (Kind, String) {
+/// What was done to a row whose content and hash disagree; and whether it is certain all the same that the row was written
+/// for this organisation.
+fn content(checker: &mut Checker, stored: &OwnedRow, around: &Around<'_>) -> (Kind, String, bool) {
     let row = stored.row();
     let check = checker.check(&row);
     if let Some(reason) = cause::foreign(&check) {
-        return (Kind::ContentChanged, reason);
+        return (Kind::ContentChanged, reason, check.hash_valid());
     }
     match cause::single_change(checker, &row, around) {
         Some(Change::Organization(other)) => (
             Kind::MovedOrganisation,
             format!("was written for organisation {other} and moved here afterwards"),
+            false,
         ),
-        Some(Change::Column(what)) => {
-            (Kind::ContentChanged, format!("changed after it was signed: {what}, and nothing else"))
-        }
+        Some(Change::Column(what)) => (
+            Kind::ContentChanged,
+            format!("changed after it was signed: {what}, and nothing else"),
+            true,
+        ),
         Some(Change::OnlyHash) => (
             Kind::ContentChanged,
             "entry_hash was changed; the content is as it was, the next entry still names its hash".to_owned(),
+            true,
         ),
         None if check.signature_valid() => (
             Kind::ContentChanged,
             "changed after it was signed: hash and signature are genuine and belong to other content".to_owned(),
+            false,
         ),
         None => (
             Kind::ContentChanged,
             "neither hash nor signature belong to the content".to_owned(),
+            false,
         ),
     }
 }
@@ -139,7 +161,7 @@ fn signature(
         );
         return (Kind::SignatureInvalid, detail);
     }
-    if trail.signed == 0 {
+    if trail.signed() == 0 {
         return (
             Kind::UnknownKey,
             "no signature of this trail matches a key: the key may be the wrong one (check QWED_AUDIT_SECRET_KEY), \

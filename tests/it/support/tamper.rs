@@ -83,12 +83,21 @@ impl Trail {
         self.run("UPDATE verificationlog SET id = -10 * id; UPDATE verificationlog SET id = -id")
     }
 
-    /// Removes NOT NULL and every other constraint, for values that QWED's own table refuses.
+    /// Removes NOT NULL and every other constraint but the key, for values that QWED's own table refuses.
     pub(crate) fn loosen(&self) -> &Self {
-        self.run(
-            "CREATE TABLE loose AS SELECT * FROM verificationlog; DROP TABLE verificationlog; \
-             ALTER TABLE loose RENAME TO verificationlog",
-        )
+        let columns = self.text(
+            "SELECT group_concat('\"' || name || '\" ' || type || iif(pk, ' PRIMARY KEY', '')) \
+             FROM pragma_table_info('verificationlog')",
+        );
+        self.rebuild(&columns)
+    }
+
+    /// Makes the table anew with these columns, in the order of its own.
+    pub(crate) fn rebuild(&self, columns: &str) -> &Self {
+        self.run(&format!(
+            "CREATE TABLE rebuilt ({columns}); INSERT INTO rebuilt SELECT * FROM verificationlog; \
+             DROP TABLE verificationlog; ALTER TABLE rebuilt RENAME TO verificationlog"
+        ))
     }
 
     /// Puts a copy of entry `of` at `id`.
