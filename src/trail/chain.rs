@@ -191,8 +191,6 @@ pub struct Trail {
     pub restarts: u64,
     /// Rows whose signature a key made, by the key's place in the ring.
     pub signed_by_key: Vec<u64>,
-    /// Rows with a signature that no key made.
-    pub signed_by_others: u64,
     /// Highest id of a row of a release before 5.3.0.
     pub last_old_id: Option<i64>,
     /// Whether any row, counted or not, was seen.
@@ -292,7 +290,6 @@ impl Trail {
                     }
                     self.signed_by_key[key] += 1;
                 }
-                self.signed_by_others += u64::from(check.signature == SignatureState::Invalid);
                 if old_writer {
                     self.last_old_id = Some(row.id);
                 }
@@ -554,7 +551,6 @@ impl Trail {
         for (ours, theirs) in self.signed_by_key.iter_mut().zip(next.signed_by_key) {
             *ours += theirs;
         }
-        self.signed_by_others += next.signed_by_others;
         self.last_old_id = next.last_old_id.or(self.last_old_id);
 
         if !self.chained {

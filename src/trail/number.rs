@@ -160,25 +160,31 @@ pub fn write_float(out: &mut Vec<u8>, value: f64) {
 
 /// Rewrites a shortest decimal as `d.ddde±XX`, the exponent with at least two digits.
 fn write_scientific(out: &mut Vec<u8>, shortest: &str) {
-    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((shortest, "0"));
-    let (sign, mantissa) = match mantissa.strip_prefix('-') {
-        Some(rest) => ("-", rest),
-        None => ("", mantissa),
-    };
-    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all: Vec<u8> = integer.bytes().chain(fraction.bytes()).collect();
-    let leading = all.iter().take_while(|&&digit| digit == b'0').count();
-    let trailing = all.iter().rev().take_while(|&&digit| digit == b'0').count();
-    let significant = all.get(leading..all.len() - trailing).unwrap_or(&[]);
-    let exponent = exponent.parse::<i32>().unwrap_or(0) + integer.len() as i32 - 1 - leading as i32;
-    out.extend_from_slice(sign.as_bytes());
-    out.extend_from_slice(&significant[..1]);
-    if significant.len() > 1 {
-        out.push(b'.');
-        out.extend_from_slice(&significant[1..]);
+    if shortest.starts_with('-') {
+        out.push(b'-');
     }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    out.extend_from_slice(format!("e{sign}{:02}", exponent.unsigned_abs()).as_bytes());
+    let shortest = shortest.trim_start_matches('-');
+    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((shortest, "0"));
+    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = || integer.bytes().chain(fraction.bytes());
+    let leading = digits().take_while(|&digit| digit == b'0').count();
+    let end = integer.len() + fraction.trim_end_matches('0').len();
+    for (index, digit) in digits().take(end).skip(leading).enumerate() {
+        if index == 1 {
+            out.push(b'.');
+        }
+        out.push(digit);
+    }
+    let exponent = exponent.parse::<i32>().unwrap_or(0) + integer.len() as i32 - 1 - leading as i32;
+    out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
+    let exponent = exponent.unsigned_abs();
+    if exponent >= 100 {
+        out.push(b'0' + (exponent / 100) as u8);
+    }
+    out.extend_from_slice(&[
+        b'0' + (exponent / 10 % 10) as u8,
+        b'0' + (exponent % 10) as u8,
+    ]);
 }
 
 #[cfg(test)]
