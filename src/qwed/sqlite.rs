@@ -24,6 +24,8 @@ const PAGE_BYTES: usize = 2 << 20;
 const GIANT_BYTES: usize = 1 << 20;
 /// Ids per page of look-ups that scan columns.
 const SCAN_IDS: u64 = 20_000;
+/// Each page of a scan is read once: a cache that fits the processor's own is faster than SQLite's default of 2,000.
+const CACHE_PAGES: i64 = 64;
 /// How long to wait for a writer; QWED's appends take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -125,6 +127,7 @@ fn connect(path: &Path) -> Result<Connection, ReadError> {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "cache_size", CACHE_PAGES)?;
         Ok(connection)
     };
     open().map_err(|error| explain(path, &error))
