@@ -9,6 +9,7 @@
 //!
 //! Tampering is data ([`finding::Finding`]), never an error.
 
+pub mod broken;
 pub mod chain;
 pub mod check;
 pub mod finding;

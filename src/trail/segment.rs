@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 
 use super::{
-    chain::{Trail, extend_limited, push_limited},
+    broken::{extend_limited, push_limited},
+    chain::Trail,
     check::RowCheck,
     hash::HashText,
     row::Row,
