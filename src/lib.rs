@@ -13,7 +13,15 @@ pub mod config;
 #[cfg(feature = "cli")]
 pub mod demo;
 #[cfg(feature = "cli")]
+pub mod jobs;
+#[cfg(feature = "cli")]
+pub mod metrics;
+#[cfg(feature = "cli")]
 pub mod qwed;
+#[cfg(feature = "cli")]
+pub mod runtime;
+#[cfg(feature = "cli")]
+pub mod state;
 pub mod trail;
 #[cfg(feature = "cli")]
 pub mod verify;

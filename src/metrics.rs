@@ -1,0 +1,155 @@
+//! What Prometheus is told. One struct; a field's doc comment is the metric's help text.
+
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Makes a metric of a type from its name, help and labels.
+trait Make: prometheus::core::Collector + Clone + 'static {
+    fn make(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self>;
+}
+
+macro_rules! plain {
+    ($($type:ty),*) => {$(
+        impl Make for $type {
+            fn make(name: &str, help: &str, _: &[&str]) -> prometheus::Result<Self> {
+                Self::with_opts(Opts::new(name, help))
+            }
+        }
+    )*};
+}
+
+macro_rules! labelled {
+    ($($type:ty),*) => {$(
+        impl Make for $type {
+            fn make(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self> {
+                Self::new(Opts::new(name, help), labels)
+            }
+        }
+    )*};
+}
+
+plain!(IntCounter, IntGauge, Gauge);
+labelled!(IntCounterVec, IntGaugeVec, GaugeVec);
+
+/// From a no-op to a verification of hours.
+const SECONDS: &[f64] = &[
+    0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 1800.0, 7200.0,
+];
+
+impl Make for Histogram {
+    fn make(name: &str, help: &str, _: &[&str]) -> prometheus::Result<Self> {
+        Self::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()))
+    }
+}
+
+impl Make for HistogramVec {
+    fn make(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self> {
+        Self::new(
+            HistogramOpts::new(name, help).buckets(SECONDS.to_vec()),
+            labels,
+        )
+    }
+}
+
+macro_rules! metrics {
+    ($(#[doc = $help:literal] $field:ident: $type:ty = $name:literal [$($label:literal),*];)*) => {
+        /// All metrics.
+        #[derive(Debug, Clone)]
+        pub struct Metrics {
+            registry: Registry,
+            $(#[doc = $help] pub $field: $type,)*
+        }
+
+        impl Metrics {
+            /// Makes and registers them.
+            ///
+            /// # Panics
+            /// If two have the same name, which a test would notice.
+            #[must_use]
+            pub fn new() -> Self {
+                let registry = Registry::new();
+                let metrics = Self {
+                    $($field: {
+                        let metric = <$type as Make>::make($name, $help.trim(), &[$($label),*])
+                            .expect("metrics have valid names");
+                        registry.register(Box::new(metric.clone())).expect("metrics have names of their own");
+                        metric
+                    },)*
+                    registry,
+                };
+                #[cfg(target_os = "linux")]
+                metrics
+                    .registry
+                    .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+                    .expect("process metrics have names of their own");
+                metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+                metrics
+            }
+        }
+    };
+}
+
+metrics! {
+    /// The running program; always 1.
+    build_info: IntGaugeVec = "trailkeeper_build_info" ["version"];
+    /// Jobs in the database by state and kind.
+    jobs: IntGaugeVec = "trailkeeper_jobs" ["state", "kind"];
+    /// How long the oldest job that is due has been waiting, in seconds; 0 where none is.
+    queue_age_seconds: Gauge = "trailkeeper_queue_oldest_age_seconds" [];
+    /// Runs that this worker ended, by kind and how: succeeded, retrying, dead, cancelled, waiting, released, lease_lost.
+    runs: IntCounterVec = "trailkeeper_job_runs_total" ["kind", "ending"];
+    /// Runs that this worker has under way, by kind.
+    running: IntGaugeVec = "trailkeeper_job_runs_in_progress" ["kind"];
+    /// How long runs took, in seconds.
+    run_seconds: HistogramVec = "trailkeeper_job_run_seconds" ["kind"];
+    /// How long jobs waited after they were due, in seconds.
+    wait_seconds: HistogramVec = "trailkeeper_job_wait_seconds" ["kind"];
+    /// Jobs that were taken over from workers that vanished: retried, dead, cancelled.
+    rescued: IntCounterVec = "trailkeeper_jobs_rescued_total" ["state"];
+    /// Heartbeats that did not reach the database.
+    heartbeat_failures: IntCounter = "trailkeeper_heartbeat_failures_total" [];
+    /// How late heartbeats were, in seconds: what CPU work costs the leases.
+    heartbeat_delay_seconds: Histogram = "trailkeeper_heartbeat_delay_seconds" [];
+    /// Fires of schedules by what became of them: fired, skipped_late, skipped_overlap.
+    fires: IntCounterVec = "trailkeeper_schedule_fires_total" ["schedule", "decision"];
+    /// When the newest fire of a schedule was due, in seconds since 1970.
+    last_fire_seconds: GaugeVec = "trailkeeper_schedule_last_fire_timestamp_seconds" ["schedule"];
+    /// Whether the connections to RabbitMQ stand: consume, publish.
+    amqp_connected: IntGaugeVec = "trailkeeper_amqp_connected" ["connection"];
+    /// Messages from RabbitMQ by what became of them: new, duplicate, rejected.
+    amqp_consumed: IntCounterVec = "trailkeeper_amqp_messages_total" ["result"];
+    /// Messages from RabbitMQ that were rejected, by reason.
+    amqp_rejected: IntCounterVec = "trailkeeper_amqp_rejected_total" ["reason"];
+    /// Events sent to RabbitMQ by result: confirmed, unroutable, failed, dropped.
+    amqp_published: IntCounterVec = "trailkeeper_amqp_published_total" ["result"];
+    /// Connections to RabbitMQ that had to be made again.
+    amqp_reconnects: IntCounter = "trailkeeper_amqp_reconnects_total" [];
+    /// Events that wait to be sent.
+    outbox_depth: IntGauge = "trailkeeper_outbox_messages" [];
+    /// The newest verdict on each trail: 1 for the one that holds. Organisation "" is entries that belong to none.
+    verdict: IntGaugeVec = "trailkeeper_trail_verdict" ["organization", "verdict"];
+    /// When each trail was last verified, in seconds since 1970.
+    verified_seconds: GaugeVec = "trailkeeper_trail_last_verified_timestamp_seconds" ["organization"];
+    /// Entries that this worker checked.
+    entries: IntCounter = "trailkeeper_entries_checked_total" [];
+    /// Active API keys by organisation and status.
+    api_keys: IntGaugeVec = "trailkeeper_api_keys" ["organization", "status"];
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All values in Prometheus' text format.
+    ///
+    /// # Errors
+    /// If a value cannot be written, which does not happen.
+    pub fn text(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}

@@ -1,0 +1,94 @@
+//! Keeps the leases of running jobs, stores how far they are, and stops those that are to stop.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::worker::{Stop, Worker};
+use crate::state::jobs::{Advance, Held};
+
+/// An operator's wish to cancel is heard within this, however long leases are.
+const LISTEN_EVERY: Duration = Duration::from_secs(2);
+
+impl<S: Send + Sync + 'static> Worker<S> {
+    /// Extends leases three times in their length, until cancelled.
+    pub(super) async fn keep_leases(self: Arc<Self>, stop: CancellationToken) {
+        let every = (self.settings.lease / 3).min(LISTEN_EVERY);
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut expected = Instant::now();
+        loop {
+            if stop.run_until_cancelled(ticks.tick()).await.is_none() {
+                return;
+            }
+            let late = Instant::now().saturating_duration_since(expected);
+            self.metrics
+                .heartbeat_delay_seconds
+                .observe(late.as_secs_f64());
+            self.beat().await;
+            expected = Instant::now().max(expected + every);
+        }
+    }
+
+    async fn beat(&self) {
+        let (known, advances) = {
+            let running = self.running();
+            let known: Vec<(String, i64)> = running
+                .iter()
+                .map(|(id, run)| (id.clone(), run.fence))
+                .collect();
+            let advances: Vec<Advance> = running
+                .iter()
+                .map(|(id, run)| {
+                    let (done, total) = run.progress.get();
+                    Advance {
+                        id: id.clone(),
+                        fence: run.fence,
+                        done,
+                        total,
+                    }
+                })
+                .filter(|advance| advance.done > 0 || advance.total.is_some())
+                .collect();
+            (known, advances)
+        };
+        if known.is_empty() {
+            return;
+        }
+        let beaten = self
+            .store
+            .heartbeat(&self.owner, self.settings.lease, &advances)
+            .await;
+        match beaten {
+            Ok(held) => self.compare(&known, &held),
+            Err(error) => {
+                self.metrics.heartbeat_failures.inc();
+                tracing::warn!(%error, "a heartbeat did not reach the database");
+            }
+        }
+    }
+
+    /// Stops runs whose lease is gone or whose job is to be cancelled. Runs that began after the heartbeat was sent
+    /// are not among `known`.
+    fn compare(&self, known: &[(String, i64)], held: &[Held]) {
+        let held: HashMap<&str, &Held> = held.iter().map(|held| (held.id.as_str(), held)).collect();
+        let running = self.running();
+        for (id, fence) in known {
+            let Some(run) = running.get(id).filter(|run| run.fence == *fence) else {
+                continue;
+            };
+            match held.get(id.as_str()) {
+                Some(held) if held.fence == *fence => {
+                    if held.cancel_requested {
+                        run.stop(Stop::Cancelled);
+                    }
+                }
+                // The run has ended and only its task does not know yet, or somebody took the lease.
+                _ => run.stop(Stop::LeaseLost),
+            }
+        }
+    }
+}

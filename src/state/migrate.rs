@@ -1,0 +1,102 @@
+//! Brings our tables up to date, and refuses a database that a newer program has changed.
+
+use std::sync::Arc;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
+
+use super::{Dialect, SCHEMA, StateError, Store, statement};
+
+/// Number, description, PostgreSQL's text, SQLite's text.
+type Step = (i64, &'static str, &'static str, &'static str);
+
+macro_rules! steps {
+    ($($number:literal $description:literal $file:literal,)*) => {
+        &[$((
+            $number,
+            $description,
+            include_str!(concat!("../../migrations/postgres/", $file)),
+            include_str!(concat!("../../migrations/sqlite/", $file)),
+        ),)*]
+    };
+}
+
+const STEPS: &[Step] = steps![
+    1 "jobs" "0001_jobs.sql",
+    2 "schedules" "0002_schedules.sql",
+    3 "verdicts" "0003_verdicts.sql",
+];
+
+/// SQLite has no lock that spans migrations: a second program that starts at the same moment may find a table that the
+/// first has just made, and all done when it looks again.
+const TRIES: u32 = 5;
+
+impl Store {
+    /// Runs the migrations that the database lacks, and answers how many of them it has then.
+    ///
+    /// # Errors
+    /// If a migration fails, or the database has one that this program does not know.
+    pub async fn migrate(&self) -> Result<usize, StateError> {
+        let migrator = self.migrator();
+        let mut tries = 0;
+        loop {
+            if self.dialect == Dialect::Postgres {
+                let mut connection = self.writers.acquire().await.map_err(|e| self.failed(e))?;
+                // "IF NOT EXISTS" asks for the right to make schemas even where there is nothing to make.
+                let found = statement(format!(
+                    "SELECT 1 FROM pg_namespace WHERE nspname = '{SCHEMA}'"
+                ))
+                .fetch_optional(&mut *connection)
+                .await
+                .map_err(|e| self.failed(e))?;
+                if found.is_none() {
+                    let made = statement(format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+                        .execute(&mut *connection)
+                        .await;
+                    // Two that make it at once can both find it missing.
+                    if let Err(error) = made
+                        && tries >= TRIES
+                    {
+                        return Err(self.failed(error));
+                    }
+                }
+            }
+            match migrator.run(&self.writers).await {
+                Ok(()) => return Ok(STEPS.len()),
+                Err(MigrateError::VersionMissing(found)) => {
+                    return Err(StateError::Newer {
+                        location: Arc::clone(&self.location),
+                        found,
+                    });
+                }
+                Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))
+                    if tries < TRIES =>
+                {
+                    tries += 1;
+                    tokio::time::sleep(std::time::Duration::from_millis(100 << tries)).await;
+                }
+                Err(error) => {
+                    return Err(StateError::Migration {
+                        location: Arc::clone(&self.location),
+                        problem: error.to_string(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn migrator(&self) -> Migrator {
+        let migrations = STEPS
+            .iter()
+            .map(|&(number, description, postgres, sqlite)| {
+                let text = match self.dialect {
+                    Dialect::Postgres => postgres,
+                    Dialect::Sqlite => sqlite,
+                };
+                let sql = AssertSqlSafe(text.to_owned()).into_sql_str();
+                let kind = MigrationType::Simple;
+                Migration::new(number, description.into(), kind, sql, false)
+            });
+        Migrator::with_migrations(migrations.collect())
+    }
+}

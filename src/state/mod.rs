@@ -1,0 +1,404 @@
+//! Floor 1: our own database, in which jobs, messages, schedules and verdicts live.
+//!
+//! One [`Store`] serves SQLite (one machine) and PostgreSQL (a fleet) with the same SQL text: tables keep to
+//! BIGINT (microseconds since 1970 UTC), TEXT, BOOLEAN and bytes, which `sqlx::Any` carries unchanged. The few words that
+//! differ are spelled `{now}` and `{skip_locked}` and filled in by `Store::sql`. Times are the
+//! *database's*, so that workers whose clocks disagree still agree on leases.
+//!
+//! Every write is one transaction that ends in [`Tx::commit`], which names the write: tests break each of them in both
+//! ways, failed and failed-but-persisted (`fault`).
+
+#[cfg(feature = "probe")]
+pub mod fault;
+pub mod inbox;
+pub mod jobs;
+mod migrate;
+pub mod outbox;
+pub mod schedules;
+pub mod verdicts;
+mod wake;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::any::{Any, AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
+use sqlx::query::Query;
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Executor, Row, Transaction};
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// The schema that holds our tables on PostgreSQL.
+pub const SCHEMA: &str = "trailkeeper";
+
+/// Why our own database did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// It could not be reached, or refused.
+    #[error("the state database {location} failed: {source}")]
+    Database {
+        /// The URL without its password.
+        location: Arc<str>,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The URL is of no kind that we know.
+    #[error("state.url {0:?} is neither sqlite:// nor postgresql://")]
+    Url(String),
+    /// The file's directory cannot be made.
+    #[error("cannot make the directory {} for the state database: {source}; set data_dir to one that the worker may write", .path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A newer program has been here.
+    #[error(
+        "the state database {location} is newer than this program: it has migration {found}, which trailkeeper {} does \
+         not know; run the newer program, or restore the database from before its upgrade",
+        env!("CARGO_PKG_VERSION")
+    )]
+    Newer {
+        /// The URL without its password.
+        location: Arc<str>,
+        /// The migration's number.
+        found: i64,
+    },
+    /// The migrations could not be run.
+    #[error("cannot bring the tables of the state database {location} up to date: {problem}")]
+    Migration {
+        /// The URL without its password.
+        location: Arc<str>,
+        /// Why.
+        problem: String,
+    },
+    /// What the database holds is not what we wrote.
+    #[error("the state database holds {0}")]
+    Corrupt(String),
+    /// An order that cannot be followed.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl StateError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Database { .. })
+    }
+}
+
+/// Which words the database understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// A file; one writer at a time.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// Our database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// One connection on SQLite, so that writers queue here and not on the file's lock.
+    writers: AnyPool,
+    readers: AnyPool,
+    dialect: Dialect,
+    url: Arc<str>,
+    location: Arc<str>,
+    publishes_events: bool,
+    /// Counts up whenever there may be something to do.
+    wake: watch::Sender<u64>,
+}
+
+/// A transaction that has to be told which write it was.
+pub struct Tx {
+    inner: Transaction<'static, Any>,
+    store: Store,
+    wakes: bool,
+}
+
+/// A statement and its arguments.
+pub type Statement<'q> = Query<'q, Any, AnyArguments>;
+
+/// A statement from text that is ours, its arguments bound apart.
+fn statement<'q>(sql: String) -> Statement<'q> {
+    sqlx::query(AssertSqlSafe(sql))
+}
+
+impl Store {
+    /// Connects. Tables are not looked at: see [`Self::migrate`].
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn open(url: &str, max_connections: u32) -> Result<Self, StateError> {
+        sqlx::any::install_default_drivers();
+        let location: Arc<str> = masked(url).into();
+        let scheme = url.split(':').next().unwrap_or_default();
+        let (dialect, url) = match scheme {
+            "sqlite" => (Dialect::Sqlite, sqlite_url(url)?),
+            "postgres" | "postgresql" => (Dialect::Postgres, url.to_owned()),
+            _ => return Err(StateError::Url(masked(url))),
+        };
+        let fail = |source| StateError::Database {
+            location: Arc::clone(&location),
+            source,
+        };
+        let options = AnyConnectOptions::from_str(&url).map_err(fail)?;
+        let pool = |connections: u32| {
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_secs(10))
+                .after_connect(move |connection, _| Box::pin(prepare(connection, dialect)))
+                .connect_with(options.clone())
+        };
+        let (writers, readers) = match dialect {
+            Dialect::Sqlite => {
+                let writers = pool(1).await.map_err(fail)?;
+                (writers, pool(2).await.map_err(fail)?)
+            }
+            Dialect::Postgres => {
+                let pool = pool(max_connections.max(3)).await.map_err(fail)?;
+                (pool.clone(), pool)
+            }
+        };
+        Ok(Self {
+            writers,
+            readers,
+            dialect,
+            url: url.into(),
+            location,
+            publishes_events: false,
+            wake: watch::Sender::new(0),
+        })
+    }
+
+    /// Has events written to the outbox from now on. Without anybody who sends them they would only pile up.
+    #[must_use]
+    pub fn publishing_events(mut self) -> Self {
+        self.publishes_events = true;
+        self
+    }
+
+    /// Which kind of database it is.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The URL without its password.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn ping(&self) -> Result<(), StateError> {
+        self.read(self.query("SELECT 1")).await.map(|_| ())
+    }
+
+    /// Ends all connections.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writers.close().await;
+    }
+
+    /// A statement with this dialect's words.
+    fn sql(&self, text: &str) -> String {
+        let (now, skip_locked) = match self.dialect {
+            Dialect::Sqlite => ("CAST(unixepoch('now', 'subsec') * 1000000 AS BIGINT)", ""),
+            Dialect::Postgres => (
+                "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
+                "FOR UPDATE SKIP LOCKED",
+            ),
+        };
+        text.replace("{now}", now)
+            .replace("{skip_locked}", skip_locked)
+    }
+
+    /// A statement with this dialect's words, ready to have arguments bound.
+    pub fn query<'q>(&self, text: &str) -> Statement<'q> {
+        statement(self.sql(text))
+    }
+
+    /// Reads rows, outside of any transaction.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn read(&self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StateError> {
+        statement
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn begin(&self) -> Result<Tx, StateError> {
+        let begun = match self.dialect {
+            // A transaction that first reads and then finds it cannot write would have to be begun again.
+            Dialect::Sqlite => self.writers.begin_with("BEGIN IMMEDIATE").await,
+            Dialect::Postgres => self.writers.begin().await,
+        };
+        Ok(Tx {
+            inner: begun.map_err(|error| self.failed(error))?,
+            store: self.clone(),
+            wakes: false,
+        })
+    }
+
+    fn failed(&self, source: sqlx::Error) -> StateError {
+        StateError::Database {
+            location: Arc::clone(&self.location),
+            source,
+        }
+    }
+}
+
+impl Tx {
+    /// The store that it belongs to.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Runs a statement and answers how many rows it changed.
+    ///
+    /// # Errors
+    /// If the database fails; so all methods here.
+    pub async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, StateError> {
+        match statement.execute(&mut *self.inner).await {
+            Ok(done) => Ok(done.rows_affected()),
+            Err(error) => Err(self.store.failed(error)),
+        }
+    }
+
+    /// Runs a statement and answers its rows.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub async fn fetch(&mut self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StateError> {
+        let found = statement.fetch_all(&mut *self.inner).await;
+        found.map_err(|error| self.store.failed(error))
+    }
+
+    /// A statement with this dialect's words.
+    pub fn query<'q>(&self, text: &str) -> Statement<'q> {
+        self.store.query(text)
+    }
+
+    /// Has everybody who waits for work look again once this is committed.
+    pub fn wake(&mut self) {
+        self.wakes = true;
+    }
+
+    /// Commits. `write` names what was written, for tests that break it.
+    ///
+    /// # Errors
+    /// If the database fails, in which case it is unknown whether all of it or none was written.
+    pub async fn commit(mut self, write: &'static str) -> Result<(), StateError> {
+        if self.wakes && self.store.dialect == Dialect::Postgres {
+            self.execute(statement(format!("SELECT pg_notify('{SCHEMA}', '')")))
+                .await?;
+        }
+        #[cfg(feature = "probe")]
+        let broken = fault::strike(write);
+        #[cfg(not(feature = "probe"))]
+        let _ = write;
+        #[cfg(feature = "probe")]
+        if broken == Some(fault::Way::Failed) {
+            return Err(self.store.failed(fault::error()));
+        }
+        let Self {
+            inner,
+            store,
+            wakes,
+        } = self;
+        inner.commit().await.map_err(|error| store.failed(error))?;
+        if wakes {
+            store.wake_here();
+        }
+        #[cfg(feature = "probe")]
+        if broken == Some(fault::Way::FailedButPersisted) {
+            return Err(store.failed(fault::error()));
+        }
+        Ok(())
+    }
+}
+
+/// Settles how a new connection behaves.
+async fn prepare(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), sqlx::Error> {
+    let settings: &[&'static str] = match dialect {
+        // What is committed survives a power cut, and readers do not stop the writer.
+        Dialect::Sqlite => &[
+            "PRAGMA busy_timeout = 30000",
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = FULL",
+            "PRAGMA foreign_keys = ON",
+        ],
+        Dialect::Postgres => &[
+            "SET search_path TO trailkeeper",
+            "SET application_name TO 'trailkeeper'",
+            // A worker that hangs must not hold rows for ever.
+            "SET idle_in_transaction_session_timeout TO '60s'",
+            "SET statement_timeout TO '60s'",
+        ],
+    };
+    for &setting in settings {
+        connection.execute(setting).await?;
+    }
+    Ok(())
+}
+
+/// Makes the directory and answers a URL that lets the file be made.
+fn sqlite_url(url: &str) -> Result<String, StateError> {
+    let path = url.trim_start_matches("sqlite:");
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let path = path.split('?').next().unwrap_or_default();
+    if let Some(directory) = Path::new(path).parent()
+        && !directory.as_os_str().is_empty()
+    {
+        std::fs::create_dir_all(directory).map_err(|source| StateError::Directory {
+            path: directory.to_owned(),
+            source,
+        })?;
+    }
+    Ok(format!("sqlite://{path}?mode=rwc"))
+}
+
+/// A URL without its password.
+#[must_use]
+pub fn masked(url: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(mut parsed) if parsed.password().is_some() => {
+            // Cannot fail: a URL that has a password has a host.
+            let _ = parsed.set_password(Some("***"));
+            parsed.to_string()
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// Reads a column.
+fn column<'r, T>(row: &'r AnyRow, name: &str) -> Result<T, StateError>
+where
+    T: sqlx::Decode<'r, Any> + sqlx::Type<Any>,
+{
+    row.try_get(name)
+        .map_err(|error| StateError::Corrupt(format!("an unexpected column {name}: {error}")))
+}
+
+/// `$3, $4, $5`: `count` places from the `first` on.
+fn places_from(first: usize, count: usize) -> String {
+    (first..first + count)
+        .map(|place| format!("${place}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
