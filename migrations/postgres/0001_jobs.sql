@@ -18,7 +18,7 @@ CREATE TABLE job (
     -- NULL while nobody runs it. A running job without a lease waits for its children.
     lease_owner TEXT,
     lease_until BIGINT,
-    cancel_requested BOOLEAN NOT NULL DEFAULT FALSE,
+    cancel_requested BIGINT NOT NULL DEFAULT 0,
     -- Held from enqueueing to the first claim.
     unique_key TEXT,
     parent_id TEXT REFERENCES job (id) ON DELETE CASCADE,

@@ -21,6 +21,6 @@ CREATE TABLE schedule_fire (
 -- What an operator said overrides the file.
 CREATE TABLE schedule_pause (
     schedule TEXT PRIMARY KEY,
-    paused BOOLEAN NOT NULL,
+    paused BIGINT NOT NULL,
     changed_at BIGINT NOT NULL
 );

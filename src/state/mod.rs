@@ -1,7 +1,7 @@
 //! Floor 1: our own database, in which jobs, messages, schedules and verdicts live.
 //!
 //! One [`Store`] serves SQLite (one machine) and PostgreSQL (a fleet) with the same SQL text: tables keep to
-//! BIGINT (microseconds since 1970 UTC), TEXT, BOOLEAN and bytes, which `sqlx::Any` carries unchanged. The few words that
+//! BIGINT (microseconds since 1970 UTC; 0 and 1 for no and yes), TEXT and bytes, which `sqlx::Any` carries unchanged. The few words that
 //! differ are spelled `{now}` and `{skip_locked}` and filled in by `Store::sql`. Times are the
 //! *database's*, so that workers whose clocks disagree still agree on leases.
 //!
@@ -299,6 +299,15 @@ impl Tx {
         self.wakes = true;
     }
 
+    /// Ends the transaction without a trace. Dropping it does so as well, only later, and locks stay until then.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub async fn rollback(self) -> Result<(), StateError> {
+        let Self { inner, store, .. } = self;
+        inner.rollback().await.map_err(|error| store.failed(error))
+    }
+
     /// Commits. `write` names what was written, for tests that break it.
     ///
     /// # Errors
@@ -314,7 +323,9 @@ impl Tx {
         let _ = write;
         #[cfg(feature = "probe")]
         if broken == Some(fault::Way::Failed) {
-            return Err(self.store.failed(fault::error()));
+            let error = self.store.failed(fault::error());
+            self.rollback().await?;
+            return Err(error);
         }
         let Self {
             inner,

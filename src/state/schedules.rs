@@ -170,7 +170,7 @@ impl Store {
             .read(self.query("SELECT schedule, paused FROM schedule_pause"))
             .await?;
         rows.iter()
-            .map(|row| Ok((column(row, "schedule")?, column(row, "paused")?)))
+            .map(|row| Ok((column(row, "schedule")?, column::<i64>(row, "paused")? != 0)))
             .collect()
     }
 
@@ -186,7 +186,7 @@ impl Store {
                  ON CONFLICT (schedule) DO UPDATE SET paused = excluded.paused, changed_at = excluded.changed_at",
             )
             .bind(schedule.to_owned())
-            .bind(paused);
+            .bind(i64::from(paused));
         tx.execute(upsert).await?;
         tx.wake();
         tx.commit("pause_schedule").await

@@ -8,4 +8,5 @@ mod limits;
 mod live_writer;
 mod postgres;
 mod properties;
+mod state;
 mod support;

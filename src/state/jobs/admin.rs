@@ -227,7 +227,7 @@ impl Store {
     pub async fn retry(&self, id: &str) -> Result<(), StateError> {
         let mut tx = self.begin().await?;
         let reset = "UPDATE job SET state = 'queued', attempt = 0, crashes = 0, fence = fence + 1, error = NULL, \
-                     cancel_requested = FALSE, finished_at = NULL, run_at = {now} \
+                     cancel_requested = 0, finished_at = NULL, run_at = {now} \
                      WHERE state IN ('dead', 'cancelled') AND";
         let again = tx.query(&format!("{reset} id = $1")).bind(id.to_owned());
         if tx.execute(again).await? == 0 {
@@ -334,7 +334,7 @@ impl Tx {
         }
         let running = self
             .query(&format!(
-                "UPDATE job SET cancel_requested = TRUE WHERE {condition} AND lease_owner IS NOT NULL"
+                "UPDATE job SET cancel_requested = 1 WHERE {condition} AND lease_owner IS NOT NULL"
             ))
             .bind(id.to_owned());
         Ok(changed + self.execute(running).await?)
@@ -354,7 +354,7 @@ impl JobView {
             priority: column(row, "priority")?,
             attempt: column(row, "attempt")?,
             max_attempts: column(row, "max_attempts")?,
-            cancel_requested: column(row, "cancel_requested")?,
+            cancel_requested: column::<i64>(row, "cancel_requested")? != 0,
             progress_done: column(row, "progress_done")?,
             progress_total: column(row, "progress_total")?,
             payload: json(column(row, "payload")?)?,

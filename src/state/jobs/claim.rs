@@ -80,7 +80,6 @@ impl Store {
         if room.total == 0 {
             return Ok(Claim::default());
         }
-        let mut tx = self.begin().await?;
         let full = |kind: &str| room.by_kind.get(kind) == Some(&0);
         let kinds: Vec<&String> = room.kinds.iter().filter(|kind| !full(kind)).collect();
         if kinds.is_empty() {
@@ -97,6 +96,7 @@ impl Store {
             places_from(1, kinds.len()),
             room.total + SPARE,
         ));
+        let mut tx = self.begin().await?;
         let mut select = statement(sql);
         for text in kinds.into_iter().chain(&room.queues) {
             select = select.bind(text.clone());
@@ -104,6 +104,7 @@ impl Store {
         let rows = tx.fetch(select).await?;
         let (ids, should_drain) = choose(&rows, room)?;
         if ids.is_empty() {
+            tx.rollback().await?;
             return Ok(Claim {
                 jobs: Vec::new(),
                 should_drain,

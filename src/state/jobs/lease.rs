@@ -85,7 +85,7 @@ impl Store {
                 Ok(Held {
                     id: column(row, "id")?,
                     fence: column(row, "fence")?,
-                    cancel_requested: column(row, "cancel_requested")?,
+                    cancel_requested: column::<i64>(row, "cancel_requested")? != 0,
                 })
             })
             .collect()
@@ -165,7 +165,7 @@ impl Store {
                 "worker {} vanished while it ran this job (attempt {attempt} of {max})",
                 worker.unwrap_or("?")
             );
-            let state = if column(row, "cancel_requested")? {
+            let state = if column::<i64>(row, "cancel_requested")? != 0 {
                 rescued.cancelled += 1;
                 "cancelled"
             } else if attempt >= max {
@@ -195,7 +195,9 @@ impl Store {
                 tx.ended(&id, &kind, state, data).await?;
             }
         }
-        if !expired.is_empty() {
+        if expired.is_empty() {
+            tx.rollback().await?;
+        } else {
             tx.wake();
             tx.commit("rescue").await?;
         }

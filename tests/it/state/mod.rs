@@ -1,0 +1,6 @@
+//! How our own database behaves, the same on SQLite and PostgreSQL.
+
+mod faults;
+mod jobs;
+mod messages;
+mod migrations;
