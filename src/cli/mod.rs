@@ -1,5 +1,6 @@
 //! Floor 5: the command line. Parses, calls a service, prints; rules of its own it has none.
 
+mod config;
 mod demo;
 mod progress;
 mod text;
@@ -68,6 +69,8 @@ struct Arguments {
 enum Command {
     /// Verify the audit trail of a QWED database
     Verify(Box<verify::Arguments>),
+    /// Check the configuration, or show which one is in force
+    Config(config::Arguments),
     /// Make a small sample QWED database, tamper with it and verify it
     Demo(demo::Arguments),
 }
@@ -76,6 +79,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     };
     match done {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{Exit, Failure, progress, text};
 use crate::{
     clock::Clock,
-    config::{Config, ConfigError, parse_micros},
+    config::{Config, ConfigError, Environment, Secret, parse_micros},
     qwed::{Database, Period, url::DatabaseUrl},
     trail::{finding::Verdict, keys::KeyRing},
     verify::{
@@ -68,12 +68,13 @@ pub(super) struct Arguments {
     /// How to print the result
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// Readers side by side [default: one for each core]
+    /// Readers side by side [default: configuration, or one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// How many findings and entry ids to list for each organisation; the rest is counted
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    max_findings: u32,
+    /// How many findings and entry ids to list for each organisation; the rest is counted [default: configuration, or
+    /// 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_findings: Option<u32>,
     /// Exit with 0 instead of 4 if the verdict is "incomplete"
     #[arg(long)]
     allow_incomplete: bool,
@@ -97,14 +98,12 @@ struct InterruptedDocument {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let config = match &arguments.config {
-        Some(path) => Config::read(path).map_err(Failure::usage)?,
-        None => Config::default(),
-    };
+    let environment = Environment::of_process();
+    let config = Config::load(arguments.config.as_deref(), &environment).map_err(Failure::usage)?;
     let period = period(arguments)?;
     let url = database_url(arguments, &config)?;
     let ring = config
-        .key_ring(|name| std::env::var_os(name))
+        .key_ring(|name| environment.get(name))
         .map_err(|error| match error {
             ConfigError::NoKey => Failure::could_not_check(error),
             _ => Failure::usage(error),
@@ -116,7 +115,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             organizations: arguments.organizations.clone(),
             period,
         };
-        trails(arguments, &database, &ring, &scope)
+        trails(arguments, &config, &database, &ring, &scope)
     } else {
         entries(arguments, &database, &ring)
     }
@@ -146,16 +145,10 @@ fn period(arguments: &Arguments) -> Result<Period, Failure> {
 }
 
 fn database_url(arguments: &Arguments, config: &Config) -> Result<DatabaseUrl, Failure> {
-    let from_environment = || {
-        std::env::var("DATABASE_URL")
-            .ok()
-            .filter(|url| !url.is_empty())
-    };
     let url = arguments
         .database
-        .clone()
-        .or_else(|| config.qwed.database_url.clone())
-        .or_else(from_environment)
+        .as_deref()
+        .or_else(|| config.qwed_url().map(Secret::expose))
         .context("which database? Give --database URL, or set DATABASE_URL as for QWED")
         .map_err(Failure::usage)?;
     url.parse().map_err(Failure::usage)
@@ -163,15 +156,18 @@ fn database_url(arguments: &Arguments, config: &Config) -> Result<DatabaseUrl, F
 
 fn trails(
     arguments: &Arguments,
+    config: &Config,
     database: &Database,
     ring: &Arc<KeyRing>,
     scope: &Scope,
 ) -> Result<Exit, Failure> {
+    let max_findings = arguments.max_findings.unwrap_or(config.verify.max_findings);
     let mut options = Options {
-        max_findings: arguments.max_findings as usize,
+        max_findings: max_findings as usize,
         ..Options::default()
     };
-    if let Some(threads) = arguments.threads {
+    let configured = Some(config.verify.threads).filter(|threads| *threads > 0);
+    if let Some(threads) = arguments.threads.or(configured) {
         options.threads = threads.into();
     } else if matches!(database, Database::Postgres(_)) {
         // A reader waits for its server now and then; one more keeps the cores busy.
@@ -238,7 +234,7 @@ fn entries(
 }
 
 /// Prints a document and a newline.
-fn print_json(document: &impl Serialize) -> Result<(), Failure> {
+pub(super) fn print_json(document: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(document).map_err(Failure::could_not_check)?;
     print(|out| writeln!(out, "{text}"))
 }

@@ -2,6 +2,7 @@
 
 mod canonical;
 mod cli;
+mod config;
 mod diagnosis;
 mod fixtures;
 mod limits;

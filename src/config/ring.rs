@@ -1,44 +1,19 @@
-//! The configuration file, and the keys and database that follow from it and the environment.
+//! The keys that signed the trail: a ring, as keys are rotated and old entries still have to verify.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use thiserror::Error;
 
-use crate::trail::{
-    keys::{Key, KeyRing},
-    time::parse_utc,
-};
-
-/// The file that ships with the program: every key, commented, with its default.
-pub const DEFAULT: &str = include_str!("../config/default.toml");
+use super::{Config, ConfigError, parse_micros};
+use crate::trail::keys::{Key, KeyRing};
 
 /// Variables that may hold the only signing key, in the order in which they are looked at.
 const KEY_VARIABLES: [&str; 2] = ["QWED_AUDIT_SECRET_KEY", "AUDIT_SECRET_KEY"];
 
-/// Everything that can be configured.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// QWED's side.
-    #[serde(default)]
-    pub qwed: Qwed,
-}
-
-/// QWED's database and keys.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Qwed {
-    /// QWED's `DATABASE_URL`.
-    pub database_url: Option<String>,
-    /// The keys that signed the trail.
-    #[serde(default)]
-    pub keys: Vec<KeyConfig>,
-}
-
 /// Where a key is and when it was in use.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {
     /// Its name in reports.
@@ -53,72 +28,7 @@ pub struct KeyConfig {
     pub not_after: Option<String>,
 }
 
-/// What is wrong with the configuration, and where.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the configuration file {}", .path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The file is not what it should be.
-    #[error("in the configuration file {}: {problem}", .path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// What and where.
-        problem: String,
-    },
-    /// A key cannot be had or makes no sense.
-    #[error("the key {id:?} of the configuration {problem}")]
-    Key {
-        /// Its name.
-        id: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A variable that holds no usable key.
-    #[error("the variable {0} is not UTF-8; QWED could not have signed with it")]
-    Variable(&'static str),
-    /// No key at all.
-    #[error(
-        "no signing key: set QWED_AUDIT_SECRET_KEY to the key that QWED runs with, or list keys in a configuration \
-         file (--config)"
-    )]
-    NoKey,
-}
-
 impl Config {
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// If it cannot be read, or has keys that do not exist.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
-            path: path.to_owned(),
-            source,
-        })?;
-        toml::from_str(&text).map_err(|error| {
-            let before = error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .unwrap_or_default();
-            let number = before.matches('\n').count();
-            // Only what stands before the "=": the rest may be a password.
-            let line = text.lines().nth(number).unwrap_or_default();
-            let key = line.split('=').next().unwrap_or_default().trim();
-            let message = error.message().replace('\n', ", ");
-            let problem = format!("line {} ({key}): {message}", number + 1);
-            ConfigError::Syntax {
-                path: path.to_owned(),
-                problem,
-            }
-        })
-    }
-
     /// The keys that may have signed the trail: those of the configuration, and the one of QWED's variable unless
     /// the configuration lists that variable itself.
     ///
@@ -211,20 +121,17 @@ impl KeyConfig {
     }
 }
 
-/// A date or time, in UTC unless it has an offset, in microseconds since 1970.
-#[must_use]
-pub fn parse_micros(text: &str) -> Option<i64> {
-    let civil = parse_utc(text.trim())?;
-    let timestamp = jiff::tz::Offset::UTC.to_timestamp(civil).ok()?;
-    Some(timestamp.as_microsecond())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::{Environment, Loaded};
     use super::*;
 
     fn ring(text: &str, variables: &[(&str, &str)]) -> Result<Vec<String>, String> {
-        let config: Config = toml::from_str(text).map_err(|error| error.to_string())?;
+        let file = Some((Path::new("trailkeeper.toml"), text));
+        let loaded = Loaded::combine(file, &Environment::default(), Vec::new());
+        let config = loaded.map_err(|error| error.to_string())?.config;
         let variable = |name: &str| {
             let found = variables.iter().find(|(other, _)| *other == name);
             found.map(|(_, value)| OsString::from(value))
@@ -233,26 +140,6 @@ mod tests {
             .key_ring(variable)
             .map_err(|error| error.to_string())?;
         Ok(ring.keys().iter().map(|key| key.id().to_owned()).collect())
-    }
-
-    #[test]
-    fn the_default_file_is_valid_and_empty() {
-        let config: Config = toml::from_str(DEFAULT).unwrap();
-        assert!(config.qwed.keys.is_empty() && config.qwed.database_url.is_none());
-        // What it shows in comments is valid as well.
-        let shown: String = DEFAULT
-            .lines()
-            .filter(|line| !line.starts_with("keys ="))
-            .map(|line| {
-                line.strip_prefix("# ")
-                    .filter(|l| l.contains(" = \"") || l.starts_with('['))
-                    .unwrap_or(line)
-            })
-            .filter(|line| !line.starts_with('#'))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        let config: Config = toml::from_str(&shown).unwrap();
-        assert_eq!(config.qwed.keys.len(), 2);
     }
 
     #[test]
@@ -289,7 +176,10 @@ mod tests {
                 "id = \"a\"\nenv = \"K\"\nnot_before = \"2026-02-01\"\nnot_after = \"2026-01-01\"",
                 "after its",
             ),
-            ("id = \"a\"\nenvironment = \"K\"", "unknown field"),
+            (
+                "id = \"a\"\nenvironment = \"K\"",
+                "unknown key qwed.keys[0].environment",
+            ),
         ] {
             let text = format!("[[qwed.keys]]\n{text}\n");
             let error = ring(&text, &[("K", "k")]).unwrap_err();

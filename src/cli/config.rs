@@ -1,0 +1,217 @@
+//! `trailkeeper config`.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{
+    Exit, Failure,
+    verify::{Format, print, print_json},
+};
+use crate::{
+    config::{ConfigError, Environment, Invalid, Loaded, Place, Problem, ProblemKind, Problems},
+    qwed::url::DatabaseUrl,
+};
+
+const LAYERS: &str = "\
+The configuration is laid together of the defaults (config/default.toml in the sources lists every key), the file, the \
+environment (TRAILKEEPER__SECTION__KEY) and the files that keys ending in _file name. Nothing is connected to.";
+
+/// What `config` takes.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Name everything that is wrong with the configuration; exit with 2 if anything is
+    #[command(after_help = LAYERS)]
+    Check(Input),
+    /// Print the configuration that is in force and where each value comes from, without secrets
+    #[command(after_help = LAYERS)]
+    Show(Input),
+}
+
+#[derive(Debug, Args)]
+struct Input {
+    /// Configuration file
+    #[arg(long, value_name = "FILE", env = "TRAILKEEPER_CONFIG")]
+    config: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+impl Input {
+    fn load(&self, environment: &Environment) -> Result<Loaded, Problems> {
+        Loaded::load(self.config.as_deref(), environment)
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let environment = Environment::of_process();
+    match &arguments.command {
+        Command::Check(input) => check(input, &environment),
+        Command::Show(input) => show(input, &environment),
+    }
+}
+
+fn show(input: &Input, environment: &Environment) -> Result<Exit, Failure> {
+    let loaded = input.load(environment).map_err(Failure::usage)?;
+    match input.format {
+        Format::Text => print(|out| out.write_all(loaded.to_toml().as_bytes()))?,
+        Format::Json => print_json(&loaded.to_json())?,
+    }
+    Ok(Exit::Intact)
+}
+
+/// Something to check of a configuration that is sound in itself. Reads files and never connects.
+type Check = fn(&Loaded, &Environment) -> Vec<Problem>;
+
+/// All of them, in the order in which their problems are listed. What schedules need is one more of these.
+const CHECKS: [Check; 3] = [database_urls, files, signing_keys];
+
+fn check(input: &Input, environment: &Environment) -> Result<Exit, Failure> {
+    let problems = match input.load(environment) {
+        Ok(loaded) => {
+            let checks = CHECKS.iter();
+            checks
+                .flat_map(|check| check(&loaded, environment))
+                .collect()
+        }
+        Err(problems) => problems.0,
+    };
+    match input.format {
+        Format::Json => print_json(&Document::of(&problems))?,
+        Format::Text => print(|out| {
+            for problem in &problems {
+                writeln!(out, "{problem}")?;
+            }
+            match problems.len() {
+                0 => writeln!(out, "the configuration is valid"),
+                1 => writeln!(out, "1 problem"),
+                number => writeln!(out, "{number} problems"),
+            }
+        })?,
+    }
+    Ok(if problems.is_empty() {
+        Exit::Intact
+    } else {
+        Exit::Usage
+    })
+}
+
+/// The URLs of QWED's database: how they are spelled is known only where they are used.
+fn database_urls(loaded: &Loaded, _: &Environment) -> Vec<Problem> {
+    let config = &loaded.config;
+    let urls = [
+        ("qwed.database_url", &config.qwed.database_url),
+        ("keys.flag_database_url", &config.keys.flag_database_url),
+    ];
+    let broken = urls.into_iter().filter(|(_, url)| !url.is_empty());
+    let broken = broken.filter_map(|(key, url)| {
+        let error = url.expose().parse::<DatabaseUrl>().err()?;
+        Some(Invalid::new(key, format!("is of no use: {error}")))
+    });
+    loaded.locate(broken.collect())
+}
+
+/// Files and directories that have to be readable.
+fn files(loaded: &Loaded, _: &Environment) -> Vec<Problem> {
+    let amqp = &loaded.config.amqp;
+    let list: fn(&Path) -> io::Result<()> = |path| fs::read_dir(path).map(|_| ());
+    let paths = [
+        ("amqp.ca_file", &amqp.ca_file, can_read as fn(&Path) -> _),
+        ("amqp.client_cert_file", &amqp.client_cert_file, can_read),
+        ("amqp.client_key_file", &amqp.client_key_file, can_read),
+        ("jobs.dir", &loaded.config.jobs.dir, list),
+    ];
+    let set = paths
+        .into_iter()
+        .filter(|(_, path, _)| !path.as_os_str().is_empty());
+    let broken = set.filter_map(|(key, path, read)| {
+        let error = read(path).err()?;
+        Some(Invalid::new(
+            key,
+            format!("{path:?} cannot be read: {error}"),
+        ))
+    });
+    loaded.locate(broken.collect())
+}
+
+/// Opening a directory succeeds, so that a byte is read as well.
+fn can_read(path: &Path) -> io::Result<()> {
+    File::open(path)?.read(&mut [0]).map(|_| ())
+}
+
+/// The ring of keys. That there is none at all is no fault of the configuration: the variable may be set only where
+/// the worker runs.
+fn signing_keys(loaded: &Loaded, environment: &Environment) -> Vec<Problem> {
+    let problem = |place, key: &str, problem| {
+        vec![Problem {
+            place,
+            key: key.to_owned(),
+            kind: ProblemKind::Invalid(problem),
+        }]
+    };
+    match loaded.config.key_ring(|name| environment.get(name)) {
+        Ok(_) | Err(ConfigError::NoKey) => Vec::new(),
+        Err(ConfigError::Problems(problems)) => problems.0,
+        Err(ConfigError::Key { id, problem: what }) => {
+            let place = loaded.place("qwed.keys");
+            problem(place, "qwed.keys", format!("lists {id:?}, which {what}"))
+        }
+        Err(error @ ConfigError::Variable(name)) => {
+            problem(Place::Variable(name.to_owned()), "", error.to_string())
+        }
+    }
+}
+
+/// The document of `config check`.
+#[derive(Serialize)]
+struct Document {
+    valid: bool,
+    problems: Vec<Entry>,
+}
+
+/// A problem in parts, and as the line that people read.
+#[derive(Serialize)]
+struct Entry {
+    file: Option<String>,
+    line: Option<usize>,
+    variable: Option<String>,
+    key: Option<String>,
+    message: String,
+}
+
+impl Document {
+    fn of(problems: &[Problem]) -> Self {
+        Self {
+            valid: problems.is_empty(),
+            problems: problems.iter().map(Entry::of).collect(),
+        }
+    }
+}
+
+impl Entry {
+    fn of(problem: &Problem) -> Self {
+        let (file, line, variable) = match &problem.place {
+            Place::Whole(path) => (Some(path), None, None),
+            Place::File { path, line } => (Some(path), Some(*line), None),
+            Place::Variable(name) => (None, None, Some(name.clone())),
+            Place::Default => (None, None, None),
+        };
+        Self {
+            file: file.map(|path| path.display().to_string()),
+            line,
+            variable,
+            key: Some(problem.key.clone()).filter(|key| !key.is_empty()),
+            message: problem.to_string(),
+        }
+    }
+}

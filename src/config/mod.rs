@@ -1,0 +1,142 @@
+//! The configuration: what can be set, where, and what follows from it.
+//!
+//! Four layers, each stronger than the one before: the defaults that are built in ([`DEFAULT`], which lists every
+//! key), a file, variables of the environment, and files that hold secrets. They are laid over one another as values
+//! with places ([`Loaded`]), so that every complaint names the line or variable that it is about. The JSON schema of
+//! [`Config`] says which keys there are; [`strict`] reads any other TOML as strictly.
+//!
+//! Nothing here connects to anything: URLs are kept as text, and who uses them parses them.
+
+mod environment;
+mod error;
+mod jobs;
+mod layers;
+mod nearest;
+mod read;
+mod ring;
+mod schema;
+mod secret;
+mod sections;
+mod show;
+pub mod strict;
+mod tree;
+mod variables;
+
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::trail::time::parse_utc;
+
+pub use environment::Environment;
+pub use error::{ConfigError, Invalid, Place, Problem, ProblemKind, Problems};
+pub use jobs::{Jobs, Kind};
+pub use layers::Loaded;
+pub use nearest::nearest;
+pub use ring::KeyConfig;
+pub use secret::Secret;
+pub use sections::{Amqp, ApiKeys, Http, Log, LogFormat, Metrics, Objects, Qwed, State, Verify};
+
+/// The file that ships with the program: every key, commented, with its default.
+pub const DEFAULT: &str = include_str!("../../config/default.toml");
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where files are kept that no other key puts elsewhere.
+    pub data_dir: PathBuf,
+    /// QWED's side.
+    pub qwed: Qwed,
+    /// The worker's own state.
+    pub state: State,
+    /// The broker.
+    pub amqp: Amqp,
+    /// Object storage.
+    pub objects: Objects,
+    /// Jobs and their schedules.
+    pub jobs: Jobs,
+    /// Verification.
+    pub verify: Verify,
+    /// The age of QWED's API keys.
+    pub keys: ApiKeys,
+    /// The Prometheus endpoint.
+    pub metrics: Metrics,
+    /// The HTTP interface.
+    pub http: Http,
+    /// Logging.
+    pub log: Log,
+}
+
+impl Config {
+    /// Reads and validates the configuration: defaults, file and environment.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of them.
+    pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
+        Ok(Loaded::load(path, environment)?.config)
+    }
+
+    /// QWED's database; none if nothing says which.
+    #[must_use]
+    pub fn qwed_url(&self) -> Option<&Secret> {
+        Some(&self.qwed.database_url).filter(|url| !url.is_empty())
+    }
+
+    /// The worker's own database, by default a SQLite file in the data directory.
+    #[must_use]
+    pub fn state_url(&self) -> Secret {
+        if !self.state.url.is_empty() {
+            return self.state.url.clone();
+        }
+        let path = self.data_dir.join("trailkeeper.db");
+        // What would end the path of a URL.
+        let path = path.to_string_lossy().replace('%', "%25");
+        let path = path.replace('?', "%3F").replace('#', "%23");
+        Secret::new(format!("sqlite://{path}"))
+    }
+
+    /// The role that marks overdue API keys; none if it is unknown, as QWED's database is.
+    #[must_use]
+    pub fn flag_url(&self) -> Option<&Secret> {
+        let own = Some(&self.keys.flag_database_url).filter(|url| !url.is_empty());
+        own.or_else(|| self.qwed_url())
+    }
+
+    /// The rules that no type can hold, all sections'.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Invalid> {
+        let mut broken = Vec::new();
+        if self.data_dir.as_os_str().is_empty() {
+            broken.push(Invalid::new("data_dir", "is empty"));
+        }
+        broken.extend(self.state.validate());
+        broken.extend(self.amqp.validate());
+        broken.extend(self.jobs.validate());
+        broken.extend(self.keys.validate());
+        broken.extend(self.log.validate());
+        broken
+    }
+}
+
+impl Default for Config {
+    /// The defaults alone.
+    ///
+    /// # Panics
+    /// Never: a test reads the file that is built in.
+    fn default() -> Self {
+        Self::load(None, &Environment::default()).expect("the defaults are valid")
+    }
+}
+
+/// A date or time, in UTC unless it has an offset, in microseconds since 1970.
+#[must_use]
+pub fn parse_micros(text: &str) -> Option<i64> {
+    let civil = parse_utc(text.trim())?;
+    let timestamp = jiff::tz::Offset::UTC.to_timestamp(civil).ok()?;
+    Some(timestamp.as_microsecond())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! The sections but for jobs. Defaults stand in `config/default.toml` alone; ranges are part of the schema, so that they are
+//! checked where the place of a value is known, and `validate` checks what takes more than one value or a parser.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+use super::{Invalid, KeyConfig, Secret};
+
+/// QWED's database and keys.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Qwed {
+    /// QWED's `DATABASE_URL`; see [`super::Config::qwed_url`].
+    pub database_url: Secret,
+    /// The file that holds it instead.
+    pub database_url_file: PathBuf,
+    /// The keys that signed the trail.
+    pub keys: Vec<KeyConfig>,
+}
+
+/// The worker's own state.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Its database; see [`super::Config::state_url`].
+    pub url: Secret,
+    /// The file that holds it instead.
+    pub url_file: PathBuf,
+    /// Connections to PostgreSQL, 1 to 1000.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_connections: u32,
+}
+
+impl State {
+    /// What is wrong with the values.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Invalid> {
+        let mut broken = Vec::new();
+        scheme(
+            &mut broken,
+            "state.url",
+            &self.url,
+            &["sqlite", "postgresql", "postgres"],
+        );
+        broken
+    }
+}
+
+/// The broker.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Amqp {
+    /// The broker's address; empty if jobs run inside the program.
+    pub url: Secret,
+    /// The file that holds it instead.
+    pub url_file: PathBuf,
+    /// Authorities to trust besides the system's, in PEM form; empty for none.
+    pub ca_file: PathBuf,
+    /// This client's certificate, in PEM form; empty for none.
+    pub client_cert_file: PathBuf,
+    /// The certificate's private key, in PEM form; empty for none.
+    pub client_key_file: PathBuf,
+    /// Messages that the broker hands out ahead, from 1.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub prefetch: u16,
+    /// Messages that are stored and acknowledged together, 1 to `prefetch`.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub batch: u16,
+    /// A larger message is refused.
+    #[schemars(range(min = 1024, max = 134_217_728))]
+    pub max_body_bytes: u32,
+    /// Longest pause between attempts to connect.
+    #[schemars(range(min = 1, max = 3600))]
+    pub reconnect_max_seconds: u32,
+    /// How long an event that no queue takes is offered again.
+    #[schemars(range(min = 1, max = 8760))]
+    pub unroutable_event_hours: u32,
+}
+
+impl Amqp {
+    /// What is wrong with the values.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Invalid> {
+        let mut broken = Vec::new();
+        scheme(&mut broken, "amqp.url", &self.url, &["amqp", "amqps"]);
+        let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
+        match (
+            is_set(&self.client_cert_file),
+            is_set(&self.client_key_file),
+        ) {
+            (true, false) => {
+                broken.push(Invalid::new(
+                    "amqp.client_cert_file",
+                    "is set without amqp.client_key_file",
+                ));
+            }
+            (false, true) => {
+                broken.push(Invalid::new(
+                    "amqp.client_key_file",
+                    "is set without amqp.client_cert_file",
+                ));
+            }
+            _ => {}
+        }
+        if self.batch > self.prefetch {
+            let problem =
+                "has to be at most amqp.prefetch: the broker would not hand out a whole batch";
+            broken.push(Invalid::new("amqp.batch", problem));
+        }
+        broken
+    }
+}
+
+/// Object storage. Reserved: nothing uses it yet, so that nothing is checked either.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Objects {
+    /// Where it is.
+    pub url: Secret,
+    /// The file that holds it instead.
+    pub url_file: PathBuf,
+}
+
+/// Verification.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Verify {
+    /// Readers side by side, up to 1024; 0 for one for each core.
+    #[schemars(range(min = 0, max = 1024))]
+    pub threads: u16,
+    /// Findings and entry ids that are listed for each organisation, from 1.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_findings: u32,
+    /// Entries that one piece of a long verification covers.
+    #[schemars(range(min = 1000, max = 1_000_000_000))]
+    pub piece_entries: u32,
+}
+
+/// How old QWED's API keys may become.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKeys {
+    /// Age at which a key has to be rotated.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub max_age_days: u32,
+    /// How long before that it is announced; less than `max_age_days`.
+    pub due_soon_days: u32,
+    /// A key unused for so long is dormant.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub dormant_days: u32,
+    /// Whether keys that are overdue are marked in QWED's database.
+    pub flag_in_database: bool,
+    /// A role that may do so; see [`super::Config::flag_url`].
+    pub flag_database_url: Secret,
+    /// The file that holds it instead.
+    pub flag_database_url_file: PathBuf,
+}
+
+impl ApiKeys {
+    /// What is wrong with the values.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Invalid> {
+        let mut broken = Vec::new();
+        if self.due_soon_days >= self.max_age_days {
+            let problem =
+                "has to be less than keys.max_age_days: every key would always be due soon";
+            broken.push(Invalid::new("keys.due_soon_days", problem));
+        }
+        broken
+    }
+}
+
+/// The Prometheus endpoint.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Where it listens.
+    #[schemars(extend("format" = super::read::SOCKET_ADDRESS))]
+    pub listen: SocketAddr,
+}
+
+/// The HTTP interface. Reserved: nothing uses it yet.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Where it listens.
+    #[schemars(extend("format" = super::read::SOCKET_ADDRESS))]
+    pub listen: SocketAddr,
+}
+
+/// Logging.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Directives of `tracing_subscriber`'s `EnvFilter`.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+impl Log {
+    /// What is wrong with the values.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Invalid> {
+        match EnvFilter::try_new(&self.level) {
+            Ok(_) => Vec::new(),
+            Err(_) => vec![Invalid::new(
+                "log.level",
+                "is no filter; use a level such as \"info\", or levels for parts such as \"warn,trailkeeper=debug\"",
+            )],
+        }
+    }
+}
+
+/// How lines of the log look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON document each.
+    Json,
+}
+
+/// Checks that a URL that is set has one of these schemes. The rest is for who connects.
+fn scheme(broken: &mut Vec<Invalid>, key: &str, url: &Secret, schemes: &[&str]) {
+    let found = url.expose().split_once("://").map(|(scheme, _)| scheme);
+    if !url.is_empty() && found.is_none_or(|found| !schemes.contains(&found)) {
+        let problem = format!("has to begin with {}://", schemes.join(":// or "));
+        broken.push(Invalid::new(key, problem));
+    }
+}

@@ -1,0 +1,60 @@
+//! Values with the places that they come from, and how layers of them are laid over one another.
+
+use std::collections::BTreeMap;
+
+use super::error::Place;
+
+/// A table, or a value that replaces or is replaced as a whole. Without `Debug`: values may be secrets.
+#[derive(Clone)]
+pub(super) enum Node {
+    Table(Tree, Place),
+    Leaf(toml::Value, Place),
+}
+
+/// The keys of a table.
+pub(super) type Tree = BTreeMap<String, Node>;
+
+/// Lays `upper` over `lower`.
+pub(super) fn merge(lower: &mut Tree, upper: Tree) {
+    for (key, node) in upper {
+        match (lower.get_mut(&key), node) {
+            (Some(Node::Table(below, at)), Node::Table(above, place)) => {
+                *at = place;
+                merge(below, above);
+            }
+            (_, node) => {
+                lower.insert(key, node);
+            }
+        }
+    }
+}
+
+/// Without the places.
+pub(super) fn plain(tree: &Tree) -> toml::Table {
+    let value = |node: &Node| match node {
+        Node::Table(tree, _) => toml::Value::Table(plain(tree)),
+        Node::Leaf(value, _) => value.clone(),
+    };
+    tree.iter()
+        .map(|(key, node)| (key.clone(), value(node)))
+        .collect()
+}
+
+/// The value or table at a key with dots between its parts.
+pub(super) fn find<'t>(tree: &'t Tree, key: &str) -> Option<&'t Node> {
+    match key.split_once('.') {
+        None => tree.get(key),
+        Some((first, rest)) => match tree.get(first)? {
+            Node::Table(tree, _) => find(tree, rest),
+            Node::Leaf(..) => None,
+        },
+    }
+}
+
+impl Node {
+    /// Where it comes from: a table, from where it was named last.
+    pub(super) fn place(&self) -> &Place {
+        let (Self::Table(_, place) | Self::Leaf(_, place)) = self;
+        place
+    }
+}
