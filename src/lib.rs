@@ -13,6 +13,8 @@ pub mod config;
 #[cfg(feature = "cli")]
 pub mod demo;
 #[cfg(feature = "cli")]
+pub mod keys;
+#[cfg(feature = "cli")]
 pub mod qwed;
 pub mod trail;
 #[cfg(feature = "cli")]
