@@ -1,6 +1,8 @@
 //! How old QWED's API keys are, over both databases, and what flagging does to a table of QWED's.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, types::Value as Sql};
@@ -538,6 +540,41 @@ fn on_sqlite_others_come_first() {
         .query_row("PRAGMA journal_mode", (), |row| row.get(0))
         .expect("ask");
     assert_eq!(mode, "delete");
+}
+
+/// Many flags are set while the real QWED appends to its trail in the same file.
+#[test]
+fn a_running_qwed_is_not_disturbed() {
+    let qwed = Qwed::sqlite();
+    qwed.run(
+        "INSERT INTO apikey (id, key_hash, key_preview, organization_id, is_active, created_at, rotation_required) \
+         WITH RECURSIVE n(i) AS (SELECT 101 UNION ALL SELECT i + 1 FROM n WHERE i < 15100) \
+         SELECT i, 'h' || i, 'p', 3, true, '2026-07-01 00:00:00.000000', false FROM n",
+    );
+    let url = qwed.url();
+    let Qwed::Sqlite { path, .. } = &qwed else {
+        unreachable!("it is SQLite")
+    };
+    let mut writer = tool("live_writer.py")
+        .args(["--org", "2", "--appends", "300"])
+        .env("DATABASE_URL", sqlite_url(path))
+        .env("QWED_AUDIT_SECRET_KEY", KEY)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start live_writer.py");
+    let mut output = BufReader::new(writer.stdout.take().expect("stdout is piped")).lines();
+    let mut line = || output.next().expect("a line").expect("UTF-8");
+    assert_eq!(line(), "ready");
+    let report = look(&url, Some(&url));
+    let written: Value = serde_json::from_str(&line()).expect("JSON");
+    assert!(writer.wait().expect("wait").success());
+    assert_eq!(report.flagging.problem, None);
+    assert_eq!(report.flagging.flagged_now, 15_002);
+    assert_eq!(
+        (&written["appended"], &written["failed"]),
+        (&json!(300), &json!(0)),
+        "{written}"
+    );
 }
 
 #[test]
