@@ -15,6 +15,8 @@ pub mod demo;
 #[cfg(feature = "cli")]
 pub mod jobs;
 #[cfg(feature = "cli")]
+pub mod keys;
+#[cfg(feature = "cli")]
 pub mod metrics;
 #[cfg(feature = "cli")]
 pub mod qwed;

@@ -28,15 +28,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         .clone()
         .unwrap_or_else(|| std::env::temp_dir().join("trailkeeper-demo"));
     let path = directory.join("trailkeeper-demo.db");
-    demo::make_sample(&path).map_err(Failure::could_not_check)?;
+    let started = Clock.now();
+    demo::make_sample(&path, started).map_err(Failure::could_not_check)?;
     let path = std::path::absolute(&path).map_err(Failure::could_not_check)?;
     print(|out| {
         writeln!(
             out,
-            "Made a sample QWED database, {}, and tampered with it:",
+            "Made a sample QWED database, {}, and tampered with one entry:",
             path.display()
         )?;
         for what in demo::TAMPERING {
+            writeln!(out, "  {what}")?;
+        }
+        writeln!(
+            out,
+            "\nEach organisation has {} API keys:",
+            demo::KEYS.len()
+        )?;
+        for what in demo::KEYS {
             writeln!(out, "  {what}")?;
         }
         writeln!(out, "\nWhat trailkeeper finds:\n")

@@ -50,13 +50,18 @@ const WORDS: [&str; 24] = [
 const START: i64 = 1_767_225_600_000_000;
 const USERS_PER_ORGANIZATION: i64 = 20;
 
-/// QWED's tables as far as verification looks at them, as its own `create_db_and_tables` makes them.
+/// QWED's tables as far as we look at them, as its own `create_db_and_tables` makes them.
 const SCHEMA: &str = r#"
 CREATE TABLE organization (id INTEGER NOT NULL, name VARCHAR NOT NULL, display_name VARCHAR NOT NULL, tier VARCHAR NOT NULL,
   is_active BOOLEAN NOT NULL, created_at DATETIME NOT NULL, PRIMARY KEY (id));
 CREATE TABLE user (id INTEGER NOT NULL, email VARCHAR NOT NULL, password_hash VARCHAR NOT NULL, organization_id INTEGER NOT NULL,
   role VARCHAR NOT NULL, permissions VARCHAR, is_active BOOLEAN NOT NULL, created_at DATETIME NOT NULL, PRIMARY KEY (id),
   FOREIGN KEY(organization_id) REFERENCES organization (id));
+CREATE TABLE apikey (id INTEGER NOT NULL, key_hash VARCHAR NOT NULL, key_preview VARCHAR NOT NULL,
+  organization_id INTEGER NOT NULL, user_id INTEGER, name VARCHAR, is_active BOOLEAN NOT NULL, created_at DATETIME NOT NULL,
+  last_used_at DATETIME, revoked_at DATETIME, expires_at DATETIME, rotation_required BOOLEAN NOT NULL, PRIMARY KEY (id),
+  FOREIGN KEY(organization_id) REFERENCES organization (id), FOREIGN KEY(user_id) REFERENCES user (id));
+CREATE UNIQUE INDEX ix_apikey_key_hash ON apikey (key_hash);
 CREATE TABLE verificationlog (id INTEGER NOT NULL, organization_id INTEGER NOT NULL, user_id INTEGER, "query" VARCHAR NOT NULL,
   result VARCHAR NOT NULL, is_verified BOOLEAN NOT NULL, domain VARCHAR NOT NULL, timestamp DATETIME NOT NULL,
   entry_hash VARCHAR, hmac_signature VARCHAR, previous_hash VARCHAR, raw_llm_output VARCHAR, api_key_id INTEGER,

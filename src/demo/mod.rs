@@ -1,13 +1,16 @@
 //! A sample QWED database, for a first look at the program, for tests and for benchmarks.
 
 pub mod generator;
+mod keys;
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 use thiserror::Error;
 
 use self::generator::{Generator, SqliteWriter};
+pub use self::keys::KEYS;
 use crate::trail::keys::Key;
 
 /// The key that signs the sample. It is public, and so fit for samples only.
@@ -34,22 +37,24 @@ pub enum DemoError {
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// What was done to the sample behind QWED's back.
+/// What is the matter with the sample's trails: old entries, and one that was changed behind QWED's back.
 pub const TAMPERING: [&str; 3] = [
     "organisation 1: entries 1 to 12 were written before the chain began",
     "organisation 2: the verdict of one entry was set to its opposite",
-    "organisation 3: one entry was deleted",
+    "organisation 3: nothing; it is intact",
 ];
+
+const ORGANIZATIONS: i64 = 3;
 
 /// Marks a sample as such in the file's header (`PRAGMA application_id`), so that nothing else is ever replaced.
 const APPLICATION_ID: i32 = 0x746b_6470;
 
 /// Makes a database of three organisations with a few thousand entries at `path`, replacing a sample that is there, and
-/// tampers with it as [`TAMPERING`] says.
+/// tampers with one entry as [`TAMPERING`] says. Its API keys are those of [`KEYS`] as of `now`; all else is the same each time.
 ///
 /// # Errors
 /// If the file cannot be written, or is there and no sample.
-pub fn make_sample(path: &Path) -> Result<(), DemoError> {
+pub fn make_sample(path: &Path, now: Timestamp) -> Result<(), DemoError> {
     let io = |source| DemoError::Io {
         path: path.display().to_string(),
         source,
@@ -67,25 +72,21 @@ pub fn make_sample(path: &Path) -> Result<(), DemoError> {
         }
         std::fs::remove_file(path).map_err(io)?;
     }
-    let mut generator = Generator::new(Key::new("demo", KEY.as_bytes()), 3, 1);
+    let mut generator = Generator::new(Key::new("demo", KEY.as_bytes()), ORGANIZATIONS, 1);
     generator.leave_unsigned(12);
     let mut writer = SqliteWriter::create(path)?;
     writer.write(&mut generator, 3000)?;
     let connection = Connection::open(path)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    let nth = |organization: i64, nth: i64| {
-        connection.query_row(
-            "SELECT id FROM verificationlog WHERE organization_id = ?1 AND entry_hash IS NOT NULL \
-             ORDER BY id LIMIT 1 OFFSET ?2",
-            (organization, nth),
-            |row| row.get::<_, i64>(0),
-        )
-    };
-    let (flipped, removed) = (nth(2, 50)?, nth(3, 20)?);
+    keys::add(&connection, ORGANIZATIONS, now)?;
+    let flipped: i64 = connection.query_row(
+        "SELECT id FROM verificationlog WHERE organization_id = 2 ORDER BY id LIMIT 1 OFFSET 50",
+        (),
+        |row| row.get(0),
+    )?;
     connection.execute(
         "UPDATE verificationlog SET is_verified = NOT is_verified WHERE id = ?1",
         [flipped],
     )?;
-    connection.execute("DELETE FROM verificationlog WHERE id = ?1", [removed])?;
     Ok(())
 }

@@ -1,10 +1,11 @@
-//! Floor 1: QWED's database, read and never written.
+//! Floor 1: QWED's database, read and never written, but for one flag ([`api_keys`]).
 //!
 //! [`Database::open`] checks that the database is QWED's and can be read; each thread then takes a
 //! [`Reader`] of its own. Readers hand out borrowed [`Row`]s, so that bulk reading copies nothing. All
 //! readers of one [`Database`] see the same state: on PostgreSQL one exported snapshot, on SQLite what lies below
 //! the highest id at the start, read in bounded pages, since an open cursor would lock a running QWED out.
 
+pub mod api_keys;
 mod copy;
 pub mod owned;
 pub mod postgres;

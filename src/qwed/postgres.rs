@@ -121,7 +121,7 @@ impl Database {
     }
 }
 
-fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, String> {
+pub(super) fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, String> {
     // Takes PGHOST, PGUSER, PGPASSWORD and the like, and ~/.pgpass, for what the URL leaves out.
     let mut options = PgConnectOptions::new()
         .application_name("trailkeeper")
@@ -207,7 +207,7 @@ fn startup_options(value: &str) -> Result<Vec<(String, String)>, String> {
 }
 
 /// A connection and the event loop of its thread.
-struct Session {
+pub(super) struct Session {
     connection: PgConnection,
     runtime: Runtime,
     location: String,
@@ -220,7 +220,7 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    fn connect(options: &PgConnectOptions, location: &str) -> Result<Self, ReadError> {
+    pub(super) fn connect(options: &PgConnectOptions, location: &str) -> Result<Self, ReadError> {
         let fail = |problem: String| ReadError::Postgres {
             location: location.to_owned(),
             problem,
@@ -248,24 +248,30 @@ impl Session {
         })
     }
 
-    fn fail(&self, error: &sqlx::Error) -> ReadError {
+    pub(super) fn fail(&self, error: &sqlx::Error) -> ReadError {
         ReadError::Postgres {
             location: self.location.clone(),
             problem: explain(error),
         }
     }
 
-    fn execute(&mut self, sql: &str) -> Result<(), ReadError> {
+    /// Runs statements without parameters, which answer nothing.
+    pub(super) fn run(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         let Self {
             connection,
             runtime,
             ..
         } = self;
         let done = runtime.block_on(sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection));
-        done.map(|_| ()).map_err(|error| self.fail(&error))
+        done.map(|_| ())
     }
 
-    fn rows<T>(&mut self, sql: &str) -> Result<Vec<T>, ReadError>
+    pub(super) fn execute(&mut self, sql: &str) -> Result<(), ReadError> {
+        self.run(sql).map_err(|error| self.fail(&error))
+    }
+
+    /// The rows that one statement answers.
+    pub(super) fn ask<T>(&mut self, sql: &str) -> Result<Vec<T>, sqlx::Error>
     where
         T: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
     {
@@ -277,11 +283,18 @@ impl Session {
         let query = sqlx::query_as(AssertSqlSafe(sql))
             .persistent(false)
             .fetch_all(connection);
-        runtime.block_on(query).map_err(|error| self.fail(&error))
+        runtime.block_on(query)
+    }
+
+    pub(super) fn rows<T>(&mut self, sql: &str) -> Result<Vec<T>, ReadError>
+    where
+        T: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+    {
+        self.ask(sql).map_err(|error| self.fail(&error))
     }
 }
 
-fn explain(error: &sqlx::Error) -> String {
+pub(super) fn explain(error: &sqlx::Error) -> String {
     let advice = match error {
         sqlx::Error::Database(database) => {
             let advice = match database.code().as_deref() {

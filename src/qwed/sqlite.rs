@@ -42,20 +42,7 @@ impl Database {
     /// # Errors
     /// If it does not exist, is no database, or not QWED's.
     pub(super) fn open(path: &Path) -> Result<Self, ReadError> {
-        // SQLite itself says no more than "unable to open database file".
-        match path.metadata() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(ReadError::NoFile(path.to_owned()));
-            }
-            Err(error) => return Err(read_error(path, error.to_string())),
-            Ok(metadata) if metadata.is_dir() => {
-                return Err(read_error(path, "it is a directory".to_owned()));
-            }
-            Ok(metadata) if metadata.len() == 0 => {
-                return Err(read_error(path, "the file is empty".to_owned()));
-            }
-            Ok(_) => {}
-        }
+        expect_file(path)?;
         let mut reader = Reader {
             connection: connect(path)?,
             path: path.to_owned(),
@@ -93,6 +80,25 @@ impl Database {
     }
 }
 
+/// Refuses what cannot be a database with words that tell why.
+pub(super) fn expect_file(path: &Path) -> Result<(), ReadError> {
+    // SQLite itself says no more than "unable to open database file".
+    match path.metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(ReadError::NoFile(path.to_owned()));
+        }
+        Err(error) => return Err(read_error(path, error.to_string())),
+        Ok(metadata) if metadata.is_dir() => {
+            return Err(read_error(path, "it is a directory".to_owned()));
+        }
+        Ok(metadata) if metadata.len() == 0 => {
+            return Err(read_error(path, "the file is empty".to_owned()));
+        }
+        Ok(_) => {}
+    }
+    Ok(())
+}
+
 fn read_error(path: &Path, problem: String) -> ReadError {
     ReadError::Sqlite {
         path: path.to_owned(),
@@ -100,7 +106,7 @@ fn read_error(path: &Path, problem: String) -> ReadError {
     }
 }
 
-fn explain(path: &Path, error: &rusqlite::Error) -> ReadError {
+pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> ReadError {
     let problem = match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
             "it is not a SQLite database, or it is encrypted; check the path".to_owned()
@@ -121,7 +127,7 @@ fn explain(path: &Path, error: &rusqlite::Error) -> ReadError {
     read_error(path, problem)
 }
 
-fn connect(path: &Path) -> Result<Connection, ReadError> {
+pub(super) fn connect(path: &Path) -> Result<Connection, ReadError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let connection = Connection::open_with_flags(path, flags)?;

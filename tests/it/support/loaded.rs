@@ -16,7 +16,7 @@ pub(crate) const TIME_TYPES: [&str; 2] =
     ["timestamp with time zone", "timestamp without time zone"];
 
 const TABLES: &str = r#"
-DROP TABLE IF EXISTS verificationlog, organization, "user" CASCADE;
+DROP TABLE IF EXISTS apikey, verificationlog, organization, "user" CASCADE;
 CREATE TABLE organization (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL UNIQUE, display_name VARCHAR NOT NULL,
   tier VARCHAR NOT NULL, is_active BOOLEAN NOT NULL, created_at TIME_TYPE NOT NULL);
 CREATE TABLE verificationlog (id SERIAL PRIMARY KEY, organization_id INTEGER NOT NULL, user_id INTEGER,
@@ -25,6 +25,24 @@ CREATE TABLE verificationlog (id SERIAL PRIMARY KEY, organization_id INTEGER NOT
   raw_llm_output VARCHAR, api_key_id INTEGER, verifier_version VARCHAR, admission VARCHAR);
 CREATE INDEX ix_verificationlog_organization_id ON verificationlog (organization_id);
 "#;
+
+const KEY_TABLES: &str = r#"
+CREATE TABLE "user" (id SERIAL NOT NULL, email VARCHAR NOT NULL, password_hash VARCHAR NOT NULL, organization_id INTEGER NOT NULL,
+  role VARCHAR NOT NULL, permissions VARCHAR, is_active BOOLEAN NOT NULL, created_at TIME_TYPE NOT NULL, PRIMARY KEY (id),
+  FOREIGN KEY(organization_id) REFERENCES organization (id));
+CREATE UNIQUE INDEX ix_user_email ON "user" (email);
+CREATE TABLE apikey (id SERIAL NOT NULL, key_hash VARCHAR NOT NULL, key_preview VARCHAR NOT NULL, organization_id INTEGER NOT NULL,
+  user_id INTEGER, name VARCHAR, is_active BOOLEAN NOT NULL, created_at TIME_TYPE NOT NULL, last_used_at TIME_TYPE,
+  revoked_at TIME_TYPE, expires_at TIME_TYPE, rotation_required BOOLEAN NOT NULL, PRIMARY KEY (id),
+  FOREIGN KEY(organization_id) REFERENCES organization (id), FOREIGN KEY(user_id) REFERENCES "user" (id));
+CREATE UNIQUE INDEX ix_apikey_key_hash ON apikey (key_hash);
+"#;
+
+/// Makes the tables of [`make_tables`] anew, and those of users and API keys.
+pub(crate) fn make_key_tables(server: &Postgres, database: &str, time_type: &str) {
+    make_tables(server, database, time_type);
+    server.psql(database, &KEY_TABLES.replace("TIME_TYPE", time_type));
+}
 
 /// Makes QWED 8.0.0's tables anew, as far as verification looks at them.
 pub(crate) fn make_tables(server: &Postgres, database: &str, time_type: &str) {
