@@ -1,0 +1,3 @@
+//! The runtime: what starts jobs, and when.
+
+pub mod schedule;
