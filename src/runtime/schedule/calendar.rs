@@ -23,6 +23,7 @@ use chrono::{DateTime, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use croner::Cron;
 use croner::JobType;
+use croner::errors::CronError;
 use croner::parser::{CronParser, Year};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -40,11 +41,11 @@ const NICKNAMES: [&str; 6] = [
     "@hourly",
 ];
 
+/// The fields of an expression. The first may be left out.
+const FIELDS: [&str; 6] = ["second", "minute", "hour", "day", "month", "weekday"];
+
 /// Wider than any change of a clock, in seconds: zones have moved across the date line, by 24 hours.
 const WIDEST_CHANGE_SECONDS: i64 = 26 * 3600;
-
-/// The moment from which an expression must fire at some time, or it never does: 2000-01-01.
-const ANY_TIME: Timestamp = Timestamp::constant(946_684_800, 0);
 
 /// A cron expression in a time zone.
 #[derive(Debug, Clone)]
@@ -60,8 +61,8 @@ pub struct Calendar {
 pub enum CalendarError {
     /// The expression has too few or too many fields, or is a short form that does not exist.
     #[error(
-        "cron = {expression:?} has {found} fields: write five (minute hour day month weekday), six with the seconds \
-         first, or one of {}{}", NICKNAMES.join(", "), did_you_mean(.nearest)
+        "cron = {expression:?} has {found} of the fields: write five (minute hour day month weekday), six with the \
+         seconds first, or one of {}{}", NICKNAMES.join(", "), did_you_mean(.nearest)
     )]
     Fields {
         /// As written.
@@ -73,16 +74,18 @@ pub enum CalendarError {
     },
     /// A field cannot be read.
     #[error(
-        "cron = {expression:?} cannot be read: {problem}; the fields are {}, for example \"0 2 * * *\" for 02:00 each day",
-        if *.has_seconds { "second minute hour day month weekday" } else { "minute hour day month weekday" }
+        "cron = {expression:?} cannot be read: {problem}, in the field {field}; an expression is \
+         {}, for example \"{}0 2 * * *\" for 02:00 each day", FIELDS[6 - fields..].join(" "), if *.fields == 6 { "0 " } else { "" }
     )]
-    Expression {
+    Field {
         /// As written.
         expression: String,
         /// The parser's words.
         problem: String,
-        /// Whether there are six fields.
-        has_seconds: bool,
+        /// The field's name.
+        field: &'static str,
+        /// How many there are, 5 or 6.
+        fields: usize,
     },
     /// No day ever matches.
     #[error(
@@ -120,20 +123,12 @@ impl Calendar {
     /// All that is wrong, at least one.
     pub fn new(expression: &str, timezone: &str) -> Result<Self, Vec<CalendarError>> {
         match (parse_cron(expression), parse_zone(timezone)) {
-            (Ok(cron), Ok(zone)) => {
-                let calendar = Self {
-                    expression: expression.to_owned(),
-                    is_fixed: is_fixed(&cron, expression),
-                    cron,
-                    zone,
-                };
-                match calendar.after(ANY_TIME) {
-                    Some(_) => Ok(calendar),
-                    None => Err(vec![CalendarError::Never {
-                        expression: expression.to_owned(),
-                    }]),
-                }
-            }
+            (Ok(cron), Ok(zone)) => Ok(Self {
+                expression: expression.to_owned(),
+                is_fixed: is_fixed(&cron, expression),
+                cron,
+                zone,
+            }),
             (cron, zone) => Err([cron.err(), zone.err()].into_iter().flatten().collect()),
         }
     }
@@ -296,13 +291,37 @@ fn parse_cron(expression: &str) -> Result<Cron, CalendarError> {
         });
     }
     let parser = CronParser::builder().year(Year::Disallowed).build();
-    parser
-        .parse(expression)
-        .map_err(|error| CalendarError::Expression {
+    let cron = parser.parse(expression).map_err(|error| {
+        // The parser does not say where: the field at fault is the one that cannot be read alone.
+        let fields: Vec<&str> = expression.split_whitespace().collect();
+        let alone = |index: &usize| {
+            let mut others = vec!["*"; found];
+            others[*index] = fields[*index];
+            parser.parse(&others.join(" ")).is_err()
+        };
+        let at = (0..found).find(alone).unwrap_or_default();
+        CalendarError::Field {
             expression: expression.to_owned(),
-            problem: error.to_string().trim_end_matches('.').to_owned(),
-            has_seconds: found == 6,
-        })
+            problem: match error {
+                CronError::IllegalCharacters(problem)
+                | CronError::ComponentError(problem)
+                | CronError::InvalidPattern(problem) => problem,
+                other => other.to_string(),
+            }
+            .trim_end_matches('.')
+            .replace("CronPattern contains illegal", "illegal"),
+            field: FIELDS[FIELDS.len() - found + at],
+            fields: found,
+        }
+    })?;
+    // From any time on: what matches no day until the year 5000 never does.
+    let any_time = DateTime::UNIX_EPOCH.naive_utc();
+    match cron.find_next_occurrence(&any_time, true) {
+        Ok(_) => Ok(cron),
+        Err(_) => Err(CalendarError::Never {
+            expression: expression.to_owned(),
+        }),
+    }
 }
 
 fn parse_zone(name: &str) -> Result<Tz, CalendarError> {

@@ -9,7 +9,14 @@ pub(super) fn nearest<'a>(
     candidates
         .into_iter()
         .map(|candidate| {
-            let distance = strsim::osa_distance(&lower, &candidate.to_lowercase());
+            let known = candidate.to_lowercase();
+            // The beginning of a name is meant to be that name, however long the rest.
+            let is_cut = lower.len() >= 3 && known.starts_with(&lower);
+            let distance = if is_cut {
+                1
+            } else {
+                strsim::osa_distance(&lower, &known)
+            };
             (distance, candidate)
         })
         // A third of the letters wrong is a typo, more is another word.
