@@ -1,7 +1,7 @@
 //! Schedules: which job runs when.
 //!
-//! Everything here is pure: files and times in, decisions out. [`file`] reads a schedule, [`calendar`] knows its fires,
-//! [`decide`] says which of them are due, late or to be left. What is not here: the clock, the table of cursors, and the
+//! Everything here is pure: files and times in, decisions out. [`mod@file`] reads a schedule, [`calendar`] knows its fires,
+//! [`mod@decide`] says which of them are due, late or to be left. What is not here: the clock, the table of cursors, and the
 //! table `schedule_fire` whose primary key (schedule, fire time) is what keeps any number of replicas from firing twice.
 //! Nothing here may be relied on for that; it is enough that no fire is lost.
 
