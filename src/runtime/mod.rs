@@ -13,4 +13,5 @@ mod finisher;
 mod heartbeat;
 pub mod job;
 pub mod registry;
+pub mod schedule;
 pub mod worker;
