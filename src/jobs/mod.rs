@@ -4,3 +4,53 @@
 
 #[cfg(feature = "probe")]
 pub mod probe;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    metrics::Metrics,
+    qwed::url::DatabaseUrl,
+    runtime::registry::{Registry, Tuning},
+    trail::keys::KeyRing,
+};
+
+/// What job kinds need from the outside.
+pub struct Services {
+    /// The configuration.
+    pub config: Config,
+    /// QWED's database.
+    pub qwed: DatabaseUrl,
+    /// The database under a role that may flag API keys, where that is another.
+    pub flag: Option<DatabaseUrl>,
+    /// The keys that may have signed the trail.
+    pub ring: Arc<KeyRing>,
+    /// The time.
+    pub clock: Clock,
+    /// What Prometheus is told.
+    pub metrics: Metrics,
+}
+
+/// All job kinds, as the configuration tunes them.
+#[must_use]
+pub fn registry(config: &Config) -> Registry<Services> {
+    let mut registry = Registry::new(config.jobs.max_attempts.into());
+    #[cfg(feature = "probe")]
+    {
+        registry = registry.with::<probe::Probe>();
+    }
+    for (name, kind) in &config.jobs.kinds {
+        let tuning = Tuning {
+            concurrency: kind.concurrency.map(|limit| limit as usize),
+            timeout: kind
+                .timeout_seconds
+                .map(|seconds| Duration::from_secs(seconds.into())),
+            max_attempts: kind.max_attempts.map(Into::into),
+            priority: kind.priority.map(Into::into),
+        };
+        registry = registry.tuned(name, &tuning);
+    }
+    registry
+}
