@@ -2,8 +2,12 @@
 //!
 //! A kind turns a payload into calls of services and their answers into an outcome. Rules of its own it has none.
 
+pub mod check_api_keys;
 #[cfg(feature = "probe")]
 pub mod probe;
+mod verification;
+pub mod verify_piece;
+pub mod verify_trail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +40,10 @@ pub struct Services {
 /// All job kinds, as the configuration tunes them.
 #[must_use]
 pub fn registry(config: &Config) -> Registry<Services> {
-    let mut registry = Registry::new(config.jobs.max_attempts.into());
+    let mut registry = Registry::new(config.jobs.max_attempts.into())
+        .with::<check_api_keys::CheckApiKeys>()
+        .with::<verify_piece::VerifyPiece>()
+        .with::<verify_trail::VerifyTrail>();
     #[cfg(feature = "probe")]
     {
         registry = registry.with::<probe::Probe>();

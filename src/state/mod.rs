@@ -8,6 +8,7 @@
 //! Every write is one transaction that ends in [`Tx::commit`], which names the write: tests break each of them in both
 //! ways, failed and failed-but-persisted (`fault`).
 
+mod api_keys;
 #[cfg(feature = "probe")]
 pub mod fault;
 pub mod inbox;
@@ -18,13 +19,14 @@ pub mod schedules;
 pub mod verdicts;
 mod wake;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{Any, AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Executor, Row, Transaction};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -370,10 +372,9 @@ async fn prepare(connection: &mut AnyConnection, dialect: Dialect) -> Result<(),
 
 /// Makes the directory and answers a URL that lets the file be made.
 fn sqlite_url(url: &str) -> Result<String, StateError> {
-    let path = url.trim_start_matches("sqlite:");
-    let path = path.strip_prefix("//").unwrap_or(path);
-    let path = path.split('?').next().unwrap_or_default();
-    if let Some(directory) = Path::new(path).parent()
+    let unusable = |_| StateError::Url(url.to_owned());
+    let options = SqliteConnectOptions::from_str(url).map_err(unusable)?;
+    if let Some(directory) = options.get_filename().parent()
         && !directory.as_os_str().is_empty()
     {
         std::fs::create_dir_all(directory).map_err(|source| StateError::Directory {
@@ -381,7 +382,8 @@ fn sqlite_url(url: &str) -> Result<String, StateError> {
             source,
         })?;
     }
-    Ok(format!("sqlite://{path}?mode=rwc"))
+    let path = url.split('?').next().unwrap_or_default();
+    Ok(format!("{path}?mode=rwc"))
 }
 
 /// A URL without its password.

@@ -1,0 +1,93 @@
+//! What `verify_trail` and `verify_piece` share: reading and hashing apart from the threads that keep leases alive.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::Services;
+use crate::{
+    qwed::{Database, ReadError, url::DatabaseUrl},
+    runtime::job::{Context, JobError},
+    trail::keys::KeyRing,
+    verify::{Options, VerifyError, progress::Progress},
+};
+
+/// How often progress is passed on.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// What verification works with.
+pub(super) struct Work {
+    pub(super) database: Database,
+    pub(super) ring: Arc<KeyRing>,
+    pub(super) options: Options,
+    pub(super) progress: Arc<Progress>,
+}
+
+/// Runs `work` on threads of its own, passes its progress on, and stops it when the job is to stop.
+pub(super) async fn run<T: Send + 'static>(
+    context: &Context<Services>,
+    work: impl FnOnce(&Work) -> Result<T, VerifyError> + Send + 'static,
+) -> Result<T, JobError> {
+    let services = Arc::clone(&context.services);
+    let progress = Arc::new(Progress::default());
+    let inner = Arc::clone(&progress);
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let mut thread = tokio::task::spawn_blocking(move || {
+        let url: &DatabaseUrl = &services.qwed;
+        let work_with = Work {
+            database: Database::open(url)?,
+            ring: Arc::clone(&services.ring),
+            options: options(&services, url),
+            progress: inner,
+        };
+        work(&work_with)
+    });
+    let mut told = 0;
+    let mut ticks = tokio::time::interval(TELL_EVERY);
+    let result = loop {
+        tokio::select! {
+            ended = &mut thread => break ended,
+            () = context.cancel.cancelled(), if !has_ended.load(Relaxed) => {
+                has_ended.store(true, Relaxed);
+                progress.stop();
+            }
+            _ = ticks.tick() => {
+                let rows = progress.rows();
+                context.services.metrics.entries.inc_by(rows - told);
+                told = rows;
+                context.progress.set(i64::try_from(rows).unwrap_or(i64::MAX));
+            }
+        }
+    };
+    context.services.metrics.entries.inc_by(progress.rows() - told);
+    result.map_err(JobError::retry)?.map_err(decide)
+}
+
+fn options(services: &Services, url: &DatabaseUrl) -> Options {
+    let verify = &services.config.verify;
+    let mut options = Options {
+        max_findings: verify.max_findings as usize,
+        ..Options::default()
+    };
+    if verify.threads > 0 {
+        options.threads = verify.threads.into();
+    } else if matches!(url, DatabaseUrl::Postgres(_)) {
+        // A reader waits for its server now and then; one more keeps the cores busy.
+        options.threads += 1;
+    }
+    options
+}
+
+/// Whether trying again may help.
+fn decide(error: VerifyError) -> JobError {
+    let is_permanent = match &error {
+        VerifyError::NoOrganization { .. } | VerifyError::OtherPlan(_) => true,
+        VerifyError::Read(ReadError::NotQwed { .. }) => true,
+        VerifyError::Read(_) | VerifyError::Interrupted(_) | VerifyError::Threads { .. } => false,
+    };
+    if is_permanent {
+        JobError::fail(error)
+    } else {
+        JobError::retry(error)
+    }
+}

@@ -1,0 +1,48 @@
+//! Checks one piece of a trail for the `verify_trail` job that waits for it.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    Services,
+    verification::{self, Work},
+};
+use crate::{
+    runtime::job::{Context, Done, Job, JobError, Outcome, Uniqueness},
+    verify::pieces::{self, Piece},
+};
+
+/// One piece of a trail.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct VerifyPiece(pub Piece);
+
+impl Job<Services> for VerifyPiece {
+    const KIND: &'static str = "verify_piece";
+    const TIMEOUT: Duration = Duration::from_secs(3600);
+    const UNIQUENESS: Uniqueness = Uniqueness::None;
+    // A large piece keeps all cores busy; a second one fills the gaps while the first waits for its database.
+    const CONCURRENCY: Option<usize> = Some(2);
+    const INTERNAL: bool = true;
+
+    async fn run(&self, context: &Context<Services>) -> Result<Outcome, JobError> {
+        let piece = self.0.clone();
+        let estimate = i64::try_from(piece.entries_estimate).ok();
+        if let Some(estimate) = estimate {
+            context.progress.expect(estimate);
+        }
+        let segment = verification::run(context, move |work: &Work| {
+            pieces::check(&work.database, &work.ring, &piece, &work.options, &work.progress)
+        })
+        .await?;
+        Ok(Outcome::Done(Done {
+            result: json!({"entries": segment.rows, "worker": context.worker}),
+            memo: Some(segment.to_bytes()),
+            done: i64::try_from(segment.rows).ok(),
+            ..Done::default()
+        }))
+    }
+}

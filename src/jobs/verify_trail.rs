@@ -1,0 +1,273 @@
+//! Verifies audit trails: cuts the work into pieces, waits for them, and gives one verdict.
+//!
+//! The first phase plans and has each piece checked by a job of its own (`verify_piece`), wherever there is room. The
+//! second joins what the pieces found. In between the plan is kept with the job, so that a worker that dies costs only
+//! the pieces that it was at.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    Services,
+    verification::{self, Work},
+    verify_piece::VerifyPiece,
+};
+use crate::{
+    config::parse_micros,
+    qwed::Period,
+    runtime::job::{Context, Done, Job, JobError, Outcome, Wait},
+    state::{
+        StateError, Tx,
+        jobs::{Effects, State, new_id},
+        outbox::Event,
+    },
+    trail::{finding::Verdict, segment::Segment},
+    verify::{
+        Scope, VerifyError,
+        pieces::{self, Plan, Planning},
+        report::{OrganizationReport, Report},
+    },
+};
+
+/// Findings that an event names; all of them are in the job's outcome.
+const TOLD_FINDINGS: usize = 20;
+
+/// Verifies the audit trails of all organisations, or of some, and gives one verdict for each. That something was
+/// tampered with is an outcome, not a failure.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct VerifyTrail {
+    /// Only these organisations; all where the list is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub organizations: Vec<i64>,
+    /// Only entries from this time on: ISO 8601, UTC unless it has an offset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Only entries up to this time, itself included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// What is kept while the pieces are checked.
+#[derive(Serialize, Deserialize)]
+struct Memo {
+    started: Timestamp,
+    plan: Plan,
+}
+
+impl Job<Services> for VerifyTrail {
+    const KIND: &'static str = "verify_trail";
+    const TIMEOUT: Duration = Duration::from_secs(6 * 3600);
+
+    async fn run(&self, context: &Context<Services>) -> Result<Outcome, JobError> {
+        match &context.memo {
+            None => self.plan(context).await,
+            Some(memo) => {
+                let memo: Memo = serde_json::from_slice(memo)
+                    .context("the plan that this job kept cannot be read")
+                    .map_err(JobError::fail)?;
+                self.conclude(context, memo).await
+            }
+        }
+    }
+}
+
+impl VerifyTrail {
+    fn scope(&self) -> Result<Scope, JobError> {
+        let time = |text: &Option<String>, name: &str| match text {
+            None => Ok(None),
+            Some(text) => parse_micros(text).map(Some).ok_or_else(|| {
+                JobError::fail(anyhow::anyhow!(
+                    "{name:?} is not a time; use a form like 2026-05-08T12:30:00Z"
+                ))
+            }),
+        };
+        let period = Period {
+            from: time(&self.from, "from")?,
+            to: time(&self.to, "to")?,
+        };
+        if let (Some(from), Some(to)) = (period.from, period.to)
+            && from > to
+        {
+            return Err(JobError::fail(anyhow::anyhow!(
+                "\"from\" must not be after \"to\""
+            )));
+        }
+        Ok(Scope {
+            organizations: self.organizations.clone(),
+            period,
+        })
+    }
+
+    async fn plan(&self, context: &Context<Services>) -> Result<Outcome, JobError> {
+        let started = context.services.clock.now();
+        let scope = self.scope()?;
+        let planning = Planning {
+            piece_entries: context.services.config.verify.piece_entries.into(),
+            ..Planning::default()
+        };
+        let plan = verification::run(context, move |work: &Work| {
+            pieces::plan(&work.database, &work.ring, &scope, planning, &work.options, &work.progress)
+        })
+        .await?;
+        if plan.pieces.is_empty() {
+            return self.conclude(context, Memo { started, plan }).await;
+        }
+        let children = plan
+            .pieces
+            .iter()
+            .map(|piece| {
+                let payload = serde_json::to_value(VerifyPiece(piece.clone())).map_err(JobError::fail)?;
+                (context.maker)(VerifyPiece::KIND, payload)
+            })
+            .collect::<Result<_, _>>()?;
+        let total = i64::try_from(plan.entries_estimate).ok();
+        let memo = serde_json::to_vec(&Memo { started, plan }).map_err(JobError::fail)?;
+        Ok(Outcome::Wait(Wait {
+            children,
+            memo,
+            total,
+        }))
+    }
+
+    async fn conclude(
+        &self,
+        context: &Context<Services>,
+        memo: Memo,
+    ) -> Result<Outcome, JobError> {
+        let Memo { started, plan } = memo;
+        let segments = if plan.pieces.is_empty() {
+            Vec::new()
+        } else {
+            segments_of(context).await?
+        };
+        let piece_count = segments.len();
+        let scope = plan.scope.clone();
+        let is_partial = plan.scope.period != Period::default();
+        let concluded = verification::run(context, move |work: &Work| {
+            let concluded = pieces::conclude(
+                &work.database, &work.ring, &plan, segments, &work.options, &work.progress,
+            );
+            match concluded {
+                // The keys are others than when it was planned: what the pieces found is void.
+                Err(VerifyError::OtherPlan(_)) => crate::verify::verify(
+                    &work.database, &work.ring, &scope, &work.options, &work.progress,
+                ),
+                concluded => concluded,
+            }
+        });
+        let mut report = concluded.await?;
+        report.set_times(started, context.services.clock.now());
+        let mut result = serde_json::to_value(&report).map_err(JobError::fail)?;
+        result["pieces"] = json!(piece_count);
+        let entries = i64::try_from(report.entries).ok();
+        let effects = Verdicts {
+            report,
+            is_partial,
+            job_id: context.job_id.clone(),
+        };
+        Ok(Outcome::Done(Done {
+            result,
+            done: entries,
+            effects: Some(Arc::new(effects)),
+            ..Done::default()
+        }))
+    }
+}
+
+/// What the pieces found, in their order.
+async fn segments_of(context: &Context<Services>) -> Result<Vec<Segment>, JobError> {
+    let children = context
+        .store
+        .children(&context.job_id)
+        .await
+        .map_err(JobError::retry)?;
+    let mut segments = Vec::with_capacity(children.len());
+    for (child, memo) in children {
+        let segment = memo.as_deref().filter(|_| child.state == State::Succeeded);
+        let Some(bytes) = segment else {
+            return Err(JobError::fail(anyhow::anyhow!(
+                "there is no verdict, because piece {} (job {}) is {}: {}",
+                child.part.unwrap_or_default(),
+                child.id,
+                child.state,
+                child.error.as_deref().unwrap_or("it left no result"),
+            )));
+        };
+        let segment = Segment::from_bytes(bytes)
+            .with_context(|| format!("the result of job {} cannot be read", child.id))
+            .map_err(JobError::fail)?;
+        segments.push(segment);
+    }
+    Ok(segments)
+}
+
+/// Notes the verdicts, and tells of those that changed for the worse or back.
+struct Verdicts {
+    report: Report,
+    /// Only a period was verified: that it is sound says nothing about the rest.
+    is_partial: bool,
+    job_id: String,
+}
+
+impl Effects for Verdicts {
+    fn apply<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<Vec<Event>, StateError>> {
+        Box::pin(async move {
+            let mut events = Vec::new();
+            for trail in &self.report.organizations {
+                if self.is_partial && trail.verdict != Verdict::Tampered {
+                    continue;
+                }
+                let organization = organization_text(trail);
+                let before = tx
+                    .note_verdict(
+                        &organization,
+                        &trail.verdict.to_string(),
+                        i64::try_from(trail.qwed.total_entries).unwrap_or(i64::MAX),
+                        i64::try_from(trail.findings_total).unwrap_or(i64::MAX),
+                        &self.job_id,
+                    )
+                    .await?;
+                let was_tampered = before.as_deref() == Some("tampered");
+                let is_tampered = trail.verdict == Verdict::Tampered;
+                if was_tampered != is_tampered {
+                    events.push(self.event(trail, is_tampered, before));
+                }
+            }
+            Ok(events)
+        })
+    }
+}
+
+impl Verdicts {
+    fn event(&self, trail: &OrganizationReport, is_tampered: bool, before: Option<String>) -> Event {
+        let told = trail.findings.iter().take(TOLD_FINDINGS);
+        Event {
+            id: new_id(),
+            event_type: if is_tampered { "integrity.failed" } else { "integrity.restored" }.to_owned(),
+            subject: Some(format!("organization/{}", organization_text(trail))),
+            data: json!({
+                "organization_id": trail.organization_id,
+                "verdict": trail.verdict,
+                "previous_verdict": before,
+                "entries": trail.qwed.total_entries,
+                "findings_total": trail.findings_total,
+                "findings": told.collect::<Vec<_>>(),
+                "job_id": self.job_id,
+            }),
+        }
+    }
+}
+
+fn organization_text(trail: &OrganizationReport) -> String {
+    trail
+        .organization_id
+        .map_or_else(String::new, |id| id.to_string())
+}
