@@ -14,7 +14,8 @@ pub mod url;
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::{owned::OwnedRow, url::DatabaseUrl};
@@ -56,7 +57,7 @@ pub enum ReadError {
 const SMALL_ENTRIES: i64 = 100_000;
 
 /// Ids from `low` to `high`, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IdRange {
     /// Lowest id.
     pub low: i64,
@@ -105,7 +106,7 @@ pub enum Dialect {
 }
 
 /// The times of a verification period, both ends included, in microseconds since 1970 UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Period {
     /// Start.
     pub from: Option<i64>,
