@@ -1,0 +1,3 @@
+//! Verification in pieces.
+
+mod encoding;
