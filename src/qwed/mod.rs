@@ -10,6 +10,7 @@ pub mod owned;
 pub mod postgres;
 pub mod schema;
 pub mod sqlite;
+pub mod survey;
 pub mod url;
 
 use std::path::PathBuf;
@@ -54,7 +55,7 @@ pub enum ReadError {
 }
 
 /// Below this many entries an organisation is read in one piece.
-const SMALL_ENTRIES: i64 = 100_000;
+pub(crate) const SMALL_ENTRIES: i64 = 100_000;
 
 /// Ids from `low` to `high`, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

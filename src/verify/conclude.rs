@@ -45,7 +45,7 @@ pub(super) struct Asked {
     /// All that QWED's table of organisations has.
     known: Vec<i64>,
     /// The table's lowest and highest id; none where it is empty.
-    whole: Option<IdRange>,
+    pub(super) whole: Option<IdRange>,
 }
 
 impl Asked {
@@ -116,6 +116,7 @@ impl Asked {
 }
 
 /// A verification whose bounds are fixed.
+#[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
     pub(super) asked: &'a Asked,
     pub(super) bounds: &'a Bounds,

@@ -6,6 +6,7 @@ mod diagnosis;
 mod fixtures;
 mod limits;
 mod live_writer;
+mod pieces;
 mod postgres;
 mod properties;
 mod support;
