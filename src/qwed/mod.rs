@@ -11,11 +11,13 @@ pub mod owned;
 pub mod postgres;
 pub mod schema;
 pub mod sqlite;
+pub mod survey;
 pub mod url;
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::{owned::OwnedRow, url::DatabaseUrl};
@@ -54,10 +56,10 @@ pub enum ReadError {
 }
 
 /// Below this many entries an organisation is read in one piece.
-const SMALL_ENTRIES: i64 = 100_000;
+pub(crate) const SMALL_ENTRIES: i64 = 100_000;
 
 /// Ids from `low` to `high`, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IdRange {
     /// Lowest id.
     pub low: i64,
@@ -106,7 +108,7 @@ pub enum Dialect {
 }
 
 /// The times of a verification period, both ends included, in microseconds since 1970 UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Period {
     /// Start.
     pub from: Option<i64>,

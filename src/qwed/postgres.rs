@@ -350,6 +350,10 @@ impl Reader {
         Ok(rows.into_iter().filter_map(|(id,)| id).collect())
     }
 
+    pub(super) fn pairs(&mut self, sql: &str) -> Result<Vec<(i64, i64)>, ReadError> {
+        self.session.rows(sql)
+    }
+
     pub(super) fn read(
         &mut self,
         organization: Option<i64>,

@@ -1,5 +1,7 @@
 //! Broken places of a trail, as the fold records them: faulty rows, broken links, and spans of rows.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     check::{HashState, RowCheck, SignatureState},
     hash::HashText,
@@ -13,7 +15,7 @@ pub(super) const MIN_LINKS: usize = 1000;
 pub(super) const MAX_OLD_LINKS: usize = 1_000_000;
 
 /// What is wrong with a row by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// Content and hash disagree, or a column holds what QWED did not write.
     Content,
@@ -49,7 +51,7 @@ impl Fault {
 }
 
 /// Rows that follow each other and share a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspect {
     /// Id of the first.
     pub first_id: i64,
@@ -62,7 +64,7 @@ pub struct Suspect {
 }
 
 /// A row whose `previous_hash` is not the hash of the organisation's row before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokenLink {
     /// The row.
     pub id: i64,
@@ -77,7 +79,7 @@ pub struct BrokenLink {
 }
 
 /// Broken links in id order, up to the limit of findings or `KEPT`, whichever is more.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Links<const KEPT: usize> {
     /// The first of them.
     pub list: Vec<BrokenLink>,
@@ -105,7 +107,7 @@ impl<const KEPT: usize> Links<KEPT> {
 }
 
 /// Rows that share a benign cause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Span {
     /// Id of the first.
     pub first_id: i64,

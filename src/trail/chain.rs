@@ -9,6 +9,8 @@
 //!
 //! What a broken link *means* is not decided here, as that needs a look elsewhere in the trail.
 
+use serde::{Deserialize, Serialize};
+
 pub use super::broken::{BrokenLink, Fault, Links, Span, Suspect};
 use super::{
     broken::{MAX_OLD_LINKS, MIN_LINKS, extend_limited, push_limited},
@@ -19,7 +21,7 @@ use super::{
 };
 
 /// What QWED's `verify_audit_trail` counts, lists cut at the limit.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "named after the fields of QWED's answer")]
 pub struct Tally {
     pub total: u64,
@@ -34,7 +36,7 @@ pub struct Tally {
 }
 
 /// The first hashed row of a range, while it is open whether its link holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct OpenLink {
     link: BrokenLink,
     /// No row of the organisation stands before it in the range.
@@ -45,7 +47,7 @@ struct OpenLink {
 }
 
 /// A stretch of one organisation's trail.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Trail {
     /// QWED's count. Rows still open are not in `verified`, `failed` or `legacy` yet.
     pub tally: Tally,

@@ -1,6 +1,9 @@
 //! Hashes as the trail's text columns hold them.
 
 use core::fmt;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::row::Value;
 
@@ -21,6 +24,21 @@ pub fn to_hex(digest: &[u8; 32]) -> Hex {
         pair[1] = DIGITS[usize::from(byte & 0xf)];
     }
     hex
+}
+
+/// The digest that a lower-case hex spells; `None` where it is not spelled so.
+#[must_use]
+pub fn from_hex(hex: &Hex) -> Option<[u8; 32]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut digest = [0; 32];
+    for (byte, pair) in digest.iter_mut().zip(hex.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(digest)
 }
 
 /// The owned value of `entry_hash`, `previous_hash` or `hmac_signature`.
@@ -92,6 +110,59 @@ impl fmt::Debug for HashText {
             Self::Null => f.write_str("NULL"),
             Self::Foreign(bytes) => write!(f, "{bytes:02x?}"),
             text => write!(f, "{:?}", text.to_text().unwrap_or_default()),
+        }
+    }
+}
+
+/// How a [`HashText`] is written down: a hash, which most are, as its 32 bytes.
+#[derive(Serialize, Deserialize)]
+enum Written<'a> {
+    Null,
+    Digest([u8; 32]),
+    Text(Cow<'a, [u8]>),
+    Foreign(Cow<'a, [u8]>),
+}
+
+impl Serialize for HashText {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let written = match self {
+            Self::Null => Written::Null,
+            Self::Hex(hex) => {
+                from_hex(hex).map_or(Written::Text(Cow::Borrowed(hex)), Written::Digest)
+            }
+            Self::Other(text) => Written::Text(Cow::Borrowed(text)),
+            Self::Foreign(bytes) => Written::Foreign(Cow::Borrowed(bytes)),
+        };
+        written.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for HashText {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(match Written::deserialize(from)? {
+            Written::Null => Self::Null,
+            Written::Digest(digest) => Self::Hex(to_hex(&digest)),
+            // Text of 64 bytes is told from other text in one place.
+            Written::Text(text) => Value::Text(&text).into(),
+            Written::Foreign(bytes) => Self::Foreign(bytes.as_ref().into()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_is_read_back_and_nothing_else() {
+        let digest: [u8; 32] = core::array::from_fn(|index| (index * 37 + 5) as u8);
+        let hex = to_hex(&digest);
+        assert_eq!(from_hex(&hex), Some(digest));
+        assert_eq!(from_hex(&hex.map(|byte| byte.to_ascii_uppercase())), None);
+        for stranger in [b'g', b'/', b':', b'`', b' ', 0xff] {
+            let mut hex = hex;
+            hex[63] = stranger;
+            assert_eq!(from_hex(&hex), None, "{stranger:#x}");
         }
     }
 }

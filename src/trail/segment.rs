@@ -4,7 +4,9 @@
 //! its range, in id order, into a [`Segment`]; neighbours join into one, and joining is associative, so that
 //! neither the number of readers nor where ranges end can change what comes out (a property test holds this).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
     broken::{extend_limited, push_limited},
@@ -15,9 +17,10 @@ use super::{
 };
 
 /// A stretch of the table: the trails of all organisations in it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Segment {
     /// By organisation id.
+    #[serde(serialize_with = "in_order")]
     pub trails: HashMap<i64, Trail>,
     /// Ids of rows that belong to no organisation, up to the limit.
     pub homeless: Vec<i64>,
@@ -29,6 +32,11 @@ pub struct Segment {
     first_hashed_in: Option<i64>,
     /// Hash of the newest row that has one; blank where none has.
     last_hash: HashText,
+}
+
+/// A map has no order of its own, and equal segments have to be equal bytes.
+fn in_order<S: Serializer>(trails: &HashMap<i64, Trail>, to: S) -> Result<S::Ok, S::Error> {
+    trails.iter().collect::<BTreeMap<_, _>>().serialize(to)
 }
 
 /// Folds rows into segments.

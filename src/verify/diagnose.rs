@@ -15,6 +15,7 @@ use std::collections::HashMap;
 
 use super::{
     VerifyError,
+    conclude::Bounds,
     report::OrganizationReport,
     scan::{Filter, Scanner, Worker},
 };
@@ -76,6 +77,7 @@ struct Diagnosis {
 pub(super) struct Doctor<'s> {
     segment: &'s Segment,
     filter: &'s Filter,
+    bounds: &'s Bounds,
     occurrences: HashMap<Vec<u8>, Vec<Occurrence>>,
     restarts: Vec<Restart>,
     limit: usize,
@@ -87,9 +89,10 @@ impl<'s> Doctor<'s> {
         scanner: &Scanner<'_>,
         segment: &'s Segment,
         filter: &'s Filter,
-        whole: IdRange,
+        bounds: &'s Bounds,
         limit: usize,
     ) -> Result<Self, VerifyError> {
+        let whole = bounds.whole;
         let hashes: HashSet = segment
             .trails
             .values()
@@ -107,6 +110,11 @@ impl<'s> Doctor<'s> {
                 },
             )?;
             for occurrence in found {
+                // Appended since the bounds were fixed, though with a lower id than an entry of another organisation.
+                let head = occurrence.organization_id.map(|id| bounds.head(id));
+                if head.is_some_and(|head| occurrence.id > head) {
+                    continue;
+                }
                 occurrences
                     .entry(occurrence.hash.clone())
                     .or_default()
@@ -131,6 +139,7 @@ impl<'s> Doctor<'s> {
         Ok(Self {
             segment,
             filter,
+            bounds,
             occurrences,
             restarts,
             limit,
@@ -243,6 +252,28 @@ impl<'s> Doctor<'s> {
         let report =
             OrganizationReport::new(organization_id, trail, verdict, findings, total, excused);
         Ok(Diagnosis { report, hole })
+    }
+
+    /// The organisation's entry behind `id`, unless it was appended later than what is verified.
+    pub(super) fn behind(
+        &self,
+        worker: &mut Worker,
+        organization_id: i64,
+        id: i64,
+    ) -> Result<Option<OwnedRow>, ReadError> {
+        let next = worker.reader.behind(organization_id, id)?;
+        let head = self.bounds.head(organization_id);
+        Ok(next.filter(|next| next.row().id <= head))
+    }
+
+    /// The table's entry behind `id` that has a hash, unless it was appended later than what is verified.
+    pub(super) fn following(
+        &self,
+        worker: &mut Worker,
+        id: i64,
+    ) -> Result<Option<OwnedRow>, ReadError> {
+        let next = worker.reader.following(id)?;
+        Ok(next.filter(|next| next.row().id <= self.bounds.whole.high))
     }
 
     /// Whether entries of releases before 5.3.0 stand at or behind this id.

@@ -5,14 +5,14 @@
 //! threads to checking threads was measured to cost more than it gains: a piece is read and checked in one place,
 //! and only segments are handed on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-use super::{Options, Scope, VerifyError, progress::Progress, report::Coverage};
+use super::{Options, VerifyError, progress::Progress, report::Coverage};
 use crate::{
-    qwed::{Database, IdRange, Period, ReadError, Reader},
+    qwed::{Database, Dialect, IdRange, Period, ReadError, Reader},
     trail::{
         check::Checker,
         keys::KeyRing,
@@ -33,6 +33,8 @@ pub(super) struct Worker {
 pub(super) struct Filter {
     /// By organisation, the walk's range; `None` where everything counts.
     pub(super) ranges: Option<HashMap<i64, IdRange>>,
+    /// By organisation, the highest id that is looked at, and no other organisations; `None` where all are.
+    heads: Option<BTreeMap<i64, i64>>,
     period: Period,
     /// The period's ends as SQLite compares them.
     from: Option<String>,
@@ -40,9 +42,33 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    /// What lies in `period`, given each organisation's walk.
+    pub(super) fn of_period(period: Period, walks: HashMap<i64, IdRange>) -> Self {
+        Self {
+            ranges: Some(walks),
+            heads: None,
+            period,
+            from: period.from.map(time::stored_text),
+            to: period.to.map(time::stored_text),
+        }
+    }
+
+    /// Everything but the entries behind these.
+    pub(super) fn up_to(heads: BTreeMap<i64, i64>) -> Self {
+        Self {
+            heads: Some(heads),
+            ..Self::default()
+        }
+    }
+
     /// Whether the row is walked, and if so, whether it counts.
     #[inline]
     pub(super) fn counts(&self, row: &Row<'_>) -> Option<bool> {
+        if let (Some(heads), Some(id)) = (&self.heads, row.organization_id.integer())
+            && heads.get(&id).is_none_or(|&head| row.id > head)
+        {
+            return None;
+        }
         let Some(ranges) = &self.ranges else {
             return Some(true);
         };
@@ -126,13 +152,25 @@ impl<'a> Scanner<'a> {
             .push(worker);
     }
 
-    /// What counts of `scope`, which takes a look at the times of all entries if it has a period.
-    pub(super) fn filter(&self, scope: &Scope, whole: IdRange) -> Result<Filter, VerifyError> {
-        let period = scope.period;
+    pub(super) fn dialect(&self) -> Dialect {
+        self.database.dialect()
+    }
+
+    /// What counts of a period, which takes a look at the times of all entries unless it has no ends.
+    pub(super) fn filter(&self, period: Period, whole: IdRange) -> Result<Filter, VerifyError> {
         if period == Period::default() {
             return Ok(Filter::default());
         }
-        let found = self.pool.install(|| {
+        Ok(Filter::of_period(period, self.extents(period, whole)?))
+    }
+
+    /// Where each organisation's first and last entry of a period stand.
+    pub(super) fn extents(
+        &self,
+        period: Period,
+        whole: IdRange,
+    ) -> Result<HashMap<i64, IdRange>, VerifyError> {
+        self.pool.install(|| {
             self.fold(
                 whole,
                 &|worker: &mut Worker, range| {
@@ -158,12 +196,6 @@ impl<'a> Scanner<'a> {
                     left
                 },
             )
-        })?;
-        Ok(Filter {
-            ranges: Some(found),
-            period,
-            from: period.from.map(time::stored_text),
-            to: period.to.map(time::stored_text),
         })
     }
 
@@ -185,6 +217,16 @@ impl<'a> Scanner<'a> {
                 }
             }
         };
+        self.range(folder, filter, range)
+    }
+
+    /// A key range of the table, whichever organisations' rows are in it.
+    pub(super) fn range(
+        &self,
+        folder: &Folder,
+        filter: &Filter,
+        range: IdRange,
+    ) -> Result<Segment, VerifyError> {
         self.progress.expect_ids(range.width());
         self.pool.install(|| {
             self.fold(
@@ -211,29 +253,55 @@ impl<'a> Scanner<'a> {
                     None => return Ok(Segment::default()),
                 },
             };
-            self.progress.expect_ids(range.width());
-            let mut worker = self.worker()?;
-            let small = worker.reader.is_small(organization)?;
-            let segment = if small {
-                self.piece(&mut worker, folder, filter, Some(organization), range)?
-            } else {
-                self.fold(
-                    range,
-                    &|worker: &mut Worker, range| {
-                        self.piece(worker, folder, filter, Some(organization), range)
-                    },
-                    &|left, right| folder.join(left, right),
-                )?
-            };
-            self.give_back(worker);
-            Ok(segment)
+            self.organization(folder, filter, organization, range, None)
         };
+        self.each(wanted, &one, &|left, right| folder.join(left, right))
+    }
+
+    /// One organisation's trail, or a part of it; `is_small` says, where it is known, that few entries lie in `range`.
+    pub(super) fn organization(
+        &self,
+        folder: &Folder,
+        filter: &Filter,
+        organization: i64,
+        range: IdRange,
+        is_small: Option<bool>,
+    ) -> Result<Segment, VerifyError> {
+        self.progress.expect_ids(range.width());
+        let mut worker = self.worker()?;
+        let is_small = match is_small {
+            Some(is_small) => is_small,
+            None => worker.reader.is_small(organization)?,
+        };
+        if is_small {
+            let segment = self.piece(&mut worker, folder, filter, Some(organization), range)?;
+            self.give_back(worker);
+            return Ok(segment);
+        }
+        self.give_back(worker);
         self.pool.install(|| {
-            wanted
+            self.fold(
+                range,
+                &|worker: &mut Worker, range| {
+                    self.piece(worker, folder, filter, Some(organization), range)
+                },
+                &|left, right| folder.join(left, right),
+            )
+        })
+    }
+
+    /// Works on `items` side by side, and joins the results in their order.
+    pub(super) fn each<I: Sync, T: Send + Default>(
+        &self,
+        items: &[I],
+        one: &(impl Fn(&I) -> Result<T, VerifyError> + Sync),
+        join: &(impl Fn(T, T) -> T + Sync),
+    ) -> Result<T, VerifyError> {
+        self.pool.install(|| {
+            items
                 .par_iter()
                 .map(one)
-                // Trails of different organisations meet in no place; the order is theirs all the same.
-                .try_reduce(Segment::default, |left, right| Ok(folder.join(left, right)))
+                .try_reduce(T::default, |left, right| Ok(join(left, right)))
         })
     }
 

@@ -8,6 +8,7 @@ mod diagnosis;
 mod fixtures;
 mod limits;
 mod live_writer;
+mod pieces;
 mod postgres;
 mod properties;
 mod state;

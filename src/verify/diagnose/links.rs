@@ -78,7 +78,7 @@ impl Doctor<'_> {
                 }
             }
         }
-        let displaced = displaced(worker, organization_id, &reordered)?;
+        let displaced = self.displaced(worker, organization_id, &reordered)?;
         for (&id, &predecessor) in &reordered {
             if !displaced.contains(&id)
                 && (predecessor.is_some_and(|predecessor| displaced.contains(&predecessor))
@@ -281,6 +281,24 @@ impl Doctor<'_> {
             ),
         }
     }
+
+    /// Entries that stand at a wrong place: neither their own link holds nor their successor's. Links of other entries are
+    /// broken because of these.
+    fn displaced(
+        &self,
+        worker: &mut Worker,
+        organization_id: i64,
+        reordered: &HashMap<i64, Option<i64>>,
+    ) -> Result<HashSet<i64>, ReadError> {
+        let mut displaced = HashSet::new();
+        for &id in reordered.keys() {
+            let next = self.behind(worker, organization_id, id)?;
+            if next.is_none_or(|next| reordered.contains_key(&next.row().id)) {
+                displaced.insert(id);
+            }
+        }
+        Ok(displaced)
+    }
 }
 
 /// An old link that holds in the whole table; if its entry is not sound, that is reported of the entry.
@@ -290,23 +308,6 @@ fn sound_or_explained(link: &BrokenLink) -> Link {
     } else {
         Link::Explained
     }
-}
-
-/// Entries that stand at a wrong place: neither their own link holds nor their successor's. Links of other entries are broken
-/// because of these.
-fn displaced(
-    worker: &mut Worker,
-    organization_id: i64,
-    reordered: &HashMap<i64, Option<i64>>,
-) -> Result<HashSet<i64>, ReadError> {
-    let mut displaced = HashSet::new();
-    for &id in reordered.keys() {
-        let next = worker.reader.behind(organization_id, id)?;
-        if next.is_none_or(|next| reordered.contains_key(&next.row().id)) {
-            displaced.insert(id);
-        }
-    }
-    Ok(displaced)
 }
 
 /// Whether nothing but displaced entries stands between `predecessor` (or the organisation's start) and `id`.

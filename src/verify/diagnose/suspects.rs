@@ -37,6 +37,13 @@ impl Doctor<'_> {
                 is_attributed,
             ))
         };
+        // In the old chain the next entry is the table's, whichever organisation's.
+        let next = if self.is_old(first_id) {
+            self.following(worker, last_id)?
+        } else {
+            self.behind(worker, organization_id, last_id)?
+        };
+        let named_by_next = next.map(|next| HashText::from(next.row().previous_hash));
         let Worker { reader, checker } = worker;
         let Some(stored) = reader.entry(first_id)? else {
             let detail = "failed when it was checked, and was gone a moment later".to_owned();
@@ -44,13 +51,6 @@ impl Doctor<'_> {
         };
         let row = stored.row();
         let check = checker.check(&row);
-        // In the old chain the next entry is the table's, whichever organisation's.
-        let next = if self.is_old(first_id) {
-            reader.following(last_id)?
-        } else {
-            reader.behind(organization_id, last_id)?
-        };
-        let named_by_next = next.map(|next| HashText::from(next.row().previous_hash));
         match fault {
             Fault::Result => finding(
                 Kind::ResultMalformed,
