@@ -13,6 +13,8 @@ pub mod config;
 #[cfg(feature = "cli")]
 pub mod demo;
 #[cfg(feature = "cli")]
+pub mod http;
+#[cfg(feature = "cli")]
 pub mod jobs;
 #[cfg(feature = "cli")]
 pub mod keys;
@@ -23,7 +25,13 @@ pub mod qwed;
 #[cfg(feature = "cli")]
 pub mod runtime;
 #[cfg(feature = "cli")]
+pub mod sampler;
+#[cfg(feature = "cli")]
+pub mod service;
+#[cfg(feature = "cli")]
 pub mod state;
+#[cfg(feature = "cli")]
+pub mod telemetry;
 pub mod trail;
 #[cfg(feature = "cli")]
 pub mod verify;

@@ -1,18 +1,31 @@
-//! `trailkeeper demo`: a first look, with nothing to set up.
+//! `trailkeeper demo`: the worker at work, with nothing to set up.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use anyhow::{Context, bail};
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, text, verify::print};
+use super::{Exit, Failure, run::until_signals, text, verify::print};
 use crate::{
     clock::Clock,
-    demo,
-    qwed::{Database, url::DatabaseUrl},
-    trail::keys::{Key, KeyRing},
-    verify::{self, Options, Scope, progress::Progress},
+    config::{Config, Environment},
+    demo, jobs,
+    keys::report::KeyReport,
+    runtime::scheduler::job_of,
+    service::Service,
+    state::{
+        Store,
+        jobs::{JobView, State},
+    },
+    telemetry,
+    verify::report::Report,
 };
+
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What `demo` takes.
 #[derive(Debug, Args)]
@@ -20,6 +33,9 @@ pub(super) struct Arguments {
     /// Where to make the sample; a sample that is there is made anew [default: a directory for temporary files]
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
+    /// End when the nightly jobs are done
+    #[arg(long)]
+    once: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
@@ -27,15 +43,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         .directory
         .clone()
         .unwrap_or_else(|| std::env::temp_dir().join("trailkeeper-demo"));
-    let path = directory.join("trailkeeper-demo.db");
-    let started = Clock.now();
-    demo::make_sample(&path, started).map_err(Failure::could_not_check)?;
-    let path = std::path::absolute(&path).map_err(Failure::could_not_check)?;
+    let directory = std::path::absolute(&directory).map_err(Failure::could_not_check)?;
+    let sample = directory.join("trailkeeper-demo.db");
+    demo::make_sample(&sample, Clock.now()).map_err(Failure::could_not_check)?;
+    let file = configure(&directory, &sample).map_err(Failure::could_not_check)?;
     print(|out| {
         writeln!(
             out,
             "Made a sample QWED database, {}, and tampered with one entry:",
-            path.display()
+            sample.display()
         )?;
         for what in demo::TAMPERING {
             writeln!(out, "  {what}")?;
@@ -48,25 +64,155 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         for what in demo::KEYS {
             writeln!(out, "  {what}")?;
         }
-        writeln!(out, "\nWhat trailkeeper finds:\n")
+        Ok(())
     })?;
-    let ring = Arc::new(KeyRing::new(vec![Key::new("demo", demo::KEY.as_bytes())]));
-    let database =
-        Database::open(&DatabaseUrl::Sqlite(path.clone())).map_err(Failure::could_not_check)?;
-    let started = Clock.now();
-    let progress = Progress::default();
-    let (scope, options) = (Scope::default(), Options::default());
-    let mut report = verify::verify(&database, &ring, &scope, &options, &progress)
-        .map_err(Failure::could_not_check)?;
-    report.set_times(started, Clock.now());
-    print(|out| {
-        text::report(out, &report)?;
-        writeln!(
-            out,
-            "\nTo try it yourself:\n\n  export QWED_AUDIT_SECRET_KEY={}\n  trailkeeper verify --database sqlite:///{}",
-            demo::KEY,
-            path.display()
-        )
-    })?;
+    // Not the process's own environment: what is set for a real deployment must not reach the sample.
+    let environment = Environment::default();
+    let config = Config::load(Some(&file), &environment).map_err(Failure::usage)?;
+    telemetry::init(&config.log).map_err(Failure::usage)?;
+    until_signals(async |stop| {
+        work(config, &environment, &file, arguments.once, stop)
+            .await
+            .map_err(Failure::could_not_check)
+    })
+}
+
+/// Writes the configuration, so that every other command can be tried on the sample as well; what an earlier demo did is
+/// forgotten.
+fn configure(directory: &Path, sample: &Path) -> anyhow::Result<PathBuf> {
+    let state = directory.join("state");
+    if state.join("trailkeeper.db").exists() {
+        std::fs::remove_dir_all(&state).context("cannot clear an earlier demo's state")?;
+    }
+    let key = directory.join("audit.key");
+    std::fs::write(&key, demo::KEY).context("cannot write the sample's key")?;
+    let file = directory.join("trailkeeper.toml");
+    let mut qwed = toml::Table::new();
+    qwed.insert(
+        "database_url".to_owned(),
+        format!("sqlite:///{}", sample.display()).into(),
+    );
+    let mut ring = toml::Table::new();
+    ring.insert("id".to_owned(), "demo".into());
+    ring.insert("file".to_owned(), key.display().to_string().into());
+    qwed.insert("keys".to_owned(), vec![toml::Value::from(ring)].into());
+    let mut metrics = toml::Table::new();
+    metrics.insert("listen".to_owned(), free_address().to_string().into());
+    let mut log = toml::Table::new();
+    log.insert("level".to_owned(), "error".into());
+    let mut config = toml::Table::new();
+    config.insert("data_dir".to_owned(), state.display().to_string().into());
+    config.insert("qwed".to_owned(), qwed.into());
+    config.insert("metrics".to_owned(), metrics.into());
+    config.insert("log".to_owned(), log.into());
+    std::fs::write(&file, config.to_string()).context("cannot write the configuration")?;
+    Ok(file)
+}
+
+/// The usual address, or another if somebody listens there.
+fn free_address() -> SocketAddr {
+    let usual = Config::default().metrics.listen;
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let found = TcpListener::bind(usual).or_else(|_| TcpListener::bind(any));
+    found
+        .and_then(|listener| listener.local_addr())
+        .unwrap_or(usual)
+}
+
+async fn work(
+    config: Config,
+    environment: &Environment,
+    file: &Path,
+    once: bool,
+    stop: CancellationToken,
+) -> anyhow::Result<Exit> {
+    let Some(service) = Service::prepare(config.clone(), environment, &stop).await? else {
+        return Ok(Exit::Intact);
+    };
+    let address = service.address()?;
+    let store = service.store().clone();
+    let schedules = service.schedules().to_vec();
+    let worker = tokio::spawn(service.run(stop.clone()));
+    let registry = jobs::registry(&config);
+    // In the order of the night.
+    for schedule in schedules.into_iter().rev() {
+        let job = job_of(&registry, &schedule)?;
+        let (id, kind) = (job.id.clone(), job.kind.clone());
+        say(|out| {
+            writeln!(
+                out,
+                "\nRunning {}, which is due at \"{}\" {} ...\n",
+                schedule.name, schedule.cron, schedule.timezone
+            )
+        })?;
+        store.enqueue(&[job]).await?;
+        let Some(ended) = wait(&store, &id, &stop).await? else {
+            break;
+        };
+        show(&kind, ended)?;
+    }
+    if !stop.is_cancelled() {
+        say(|out| look(out, file, address))?;
+    }
+    if once {
+        stop.cancel();
+    } else if !stop.is_cancelled() {
+        say(|out| writeln!(out, "\nThe worker goes on with its schedules until Ctrl-C."))?;
+    }
+    worker.await??;
     Ok(Exit::Intact)
+}
+
+/// Waits until a job has ended; `None` when told to stop before.
+async fn wait(
+    store: &Store,
+    id: &str,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<JobView>> {
+    loop {
+        let job = store.job(id).await?.context("the job is gone")?;
+        if job.state.is_final() {
+            return Ok(Some(job));
+        }
+        let pause = tokio::time::sleep(LOOK_EVERY);
+        if stop.run_until_cancelled(pause).await.is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+/// Shows what a job found, as it was stored.
+fn show(kind: &str, job: JobView) -> anyhow::Result<()> {
+    if job.state != State::Succeeded {
+        bail!("{kind} is {}: {}", job.state, job.error.unwrap_or_default());
+    }
+    let outcome = job.outcome.unwrap_or_default();
+    match kind {
+        "verify_trail" => {
+            let report: Report = serde_json::from_value(outcome)?;
+            say(|out| text::report(out, &report))
+        }
+        "check_api_keys" => {
+            let report: KeyReport = serde_json::from_value(outcome)?;
+            say(|out| text::keys(out, &report))
+        }
+        _ => say(|out| writeln!(out, "{outcome:#}")),
+    }
+}
+
+fn look(out: &mut dyn Write, file: &Path, address: SocketAddr) -> std::io::Result<()> {
+    let file = file.display();
+    writeln!(
+        out,
+        "\nWhere to look:\n  \
+         http://{address}/metrics   what Prometheus sees; /readyz and /livez beside it\n  \
+         trailkeeper jobs list --config {file}\n  \
+         trailkeeper schedules list --config {file}\n  \
+         trailkeeper enqueue verify_trail --wait --config {file}\n  \
+         trailkeeper verify --config {file}"
+    )
+}
+
+fn say(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> anyhow::Result<()> {
+    print(write).map_err(|failure| failure.error)
 }

@@ -3,6 +3,7 @@
 mod config;
 mod demo;
 mod progress;
+mod run;
 mod text;
 mod verify;
 
@@ -71,7 +72,9 @@ enum Command {
     Verify(Box<verify::Arguments>),
     /// Check the configuration, or show which one is in force
     Config(config::Arguments),
-    /// Make a small sample QWED database, tamper with it and verify it
+    /// Run the worker: take jobs from schedules, RabbitMQ and the command line until stopped
+    Run(run::Arguments),
+    /// See the worker at work on a small sample of a QWED database
     Demo(demo::Arguments),
 }
 
@@ -80,6 +83,7 @@ pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     };
     match done {

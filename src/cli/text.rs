@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::HumanCount;
 
 use crate::{
+    keys::report::{KeyReport, Status},
     trail::finding::{Finding, Severity, Verdict},
     verify::{
         entry::EntryReport,
@@ -175,4 +176,52 @@ fn count(number: u64, noun: &str) -> String {
         (_, "entry") => format!("{number_text} entries"),
         _ => format!("{number_text} {noun}s"),
     }
+}
+
+/// How old API keys are: what needs somebody's attention, then the counts.
+pub(super) fn keys(out: &mut dyn Write, report: &KeyReport) -> io::Result<()> {
+    for key in &report.findings {
+        let style = match key.status {
+            Status::Ok => continue,
+            Status::Overdue | Status::ExpiredButActive => BAD,
+            Status::NeverRotatedUnknownAge | Status::DueSoon => DOUBTFUL,
+        };
+        let organization = key
+            .organization_id
+            .map_or_else(|| "none".to_owned(), |id| id.to_string());
+        writeln!(
+            out,
+            "organisation {organization:<5} key {:<5} {:<22} {style}{}{style:#}: {}",
+            key.key_id, key.preview, key.status, key.reason
+        )?;
+    }
+    if report.findings_left_out > 0 {
+        writeln!(
+            out,
+            "and {} more keys",
+            HumanCount(report.findings_left_out)
+        )?;
+    }
+    if let Some(problem) = &report.flagging.problem {
+        writeln!(
+            out,
+            "{DOUBTFUL}not flagged in QWED's database{DOUBTFUL:#}: {problem}"
+        )?;
+    }
+    let totals = &report.totals;
+    writeln!(
+        out,
+        "{}: {} overdue ({} flagged for rotation now, {} before), {} expired but active, {} due soon, {} ok; {} never used, \
+         {} dormant, {} revoked",
+        count(totals.active, "active key"),
+        totals.overdue,
+        report.flagging.flagged_now,
+        report.flagging.already_flagged,
+        totals.expired_but_active,
+        totals.due_soon,
+        totals.ok,
+        totals.never_used,
+        totals.dormant,
+        totals.revoked,
+    )
 }

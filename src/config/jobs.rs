@@ -14,6 +14,8 @@ use super::{Invalid, nearest};
 pub struct Jobs {
     /// Directory of schedules; empty for those that are part of the program.
     pub dir: PathBuf,
+    /// Queues that this worker serves; all where empty.
+    pub queues: Vec<String>,
     /// Jobs that run at the same time, 1 to 1024.
     #[schemars(range(min = 1, max = 1024))]
     pub concurrency: u32,

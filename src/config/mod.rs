@@ -36,7 +36,9 @@ pub use layers::Loaded;
 pub use nearest::nearest;
 pub use ring::KeyConfig;
 pub use secret::Secret;
-pub use sections::{Amqp, ApiKeys, Http, Log, LogFormat, Metrics, Objects, Qwed, State, Verify};
+pub use sections::{
+    Amqp, ApiKeys, Cut, Http, Log, LogFormat, Metrics, Objects, Qwed, State, Verify,
+};
 
 /// The file that ships with the program: every key, commented, with its default.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");

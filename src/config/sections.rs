@@ -138,6 +138,20 @@ pub struct Verify {
     /// Entries that one piece of a long verification covers.
     #[schemars(range(min = 1000, max = 1_000_000_000))]
     pub piece_entries: u32,
+    /// How a whole trail is cut into pieces.
+    pub cut: Cut,
+}
+
+/// How a whole trail is cut into pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// By organisation where all of it is no more than one piece, else by key range.
+    Auto,
+    /// One piece for each organisation, several for a large one.
+    Organization,
+    /// All organisations together, by id.
+    KeyRange,
 }
 
 /// How old QWED's API keys may become.

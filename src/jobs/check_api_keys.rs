@@ -57,7 +57,10 @@ impl Job<Services> for CheckApiKeys {
         .map_err(JobError::retry)?
         .map_err(decide)?;
         if let Some(problem) = &report.flagging.problem {
-            tracing::warn!(problem, "overdue API keys could not be flagged in QWED's database");
+            tracing::warn!(
+                problem,
+                "overdue API keys could not be flagged in QWED's database"
+            );
         }
         let overdue: Vec<KeyFinding> = report
             .findings

@@ -59,7 +59,11 @@ pub(super) async fn run<T: Send + 'static>(
             }
         }
     };
-    context.services.metrics.entries.inc_by(progress.rows() - told);
+    context
+        .services
+        .metrics
+        .entries
+        .inc_by(progress.rows() - told);
     result.map_err(JobError::retry)?.map_err(decide)
 }
 

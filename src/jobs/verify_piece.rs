@@ -35,7 +35,13 @@ impl Job<Services> for VerifyPiece {
             context.progress.expect(estimate);
         }
         let segment = verification::run(context, move |work: &Work| {
-            pieces::check(&work.database, &work.ring, &piece, &work.options, &work.progress)
+            pieces::check(
+                &work.database,
+                &work.ring,
+                &piece,
+                &work.options,
+                &work.progress,
+            )
         })
         .await?;
         Ok(Outcome::Done(Done {

@@ -20,7 +20,7 @@ use super::{
     verify_piece::VerifyPiece,
 };
 use crate::{
-    config::parse_micros,
+    config::{Cut, parse_micros},
     qwed::Period,
     runtime::job::{Context, Done, Job, JobError, Outcome, Wait},
     state::{
@@ -31,7 +31,7 @@ use crate::{
     trail::{finding::Verdict, segment::Segment},
     verify::{
         Scope, VerifyError,
-        pieces::{self, Plan, Planning},
+        pieces::{self, Layout, Plan, Planning},
         report::{OrganizationReport, Report},
     },
 };
@@ -109,14 +109,12 @@ impl VerifyTrail {
     async fn plan(&self, context: &Context<Services>) -> Result<Outcome, JobError> {
         let started = context.services.clock.now();
         let scope = self.scope()?;
-        let planning = Planning {
-            piece_entries: context.services.config.verify.piece_entries.into(),
-            ..Planning::default()
-        };
+        let section = &context.services.config.verify;
+        let (cut, piece_entries) = (section.cut, u64::from(section.piece_entries));
         let plan = verification::run(context, move |work: &Work| {
-            pieces::plan(&work.database, &work.ring, &scope, planning, &work.options, &work.progress)
-        })
-        .await?;
+            plan(work, &scope, cut, piece_entries)
+        });
+        let plan = plan.await?;
         if plan.pieces.is_empty() {
             return self.conclude(context, Memo { started, plan }).await;
         }
@@ -124,7 +122,8 @@ impl VerifyTrail {
             .pieces
             .iter()
             .map(|piece| {
-                let payload = serde_json::to_value(VerifyPiece(piece.clone())).map_err(JobError::fail)?;
+                let payload =
+                    serde_json::to_value(VerifyPiece(piece.clone())).map_err(JobError::fail)?;
                 (context.maker)(VerifyPiece::KIND, payload)
             })
             .collect::<Result<_, _>>()?;
@@ -137,11 +136,7 @@ impl VerifyTrail {
         }))
     }
 
-    async fn conclude(
-        &self,
-        context: &Context<Services>,
-        memo: Memo,
-    ) -> Result<Outcome, JobError> {
+    async fn conclude(&self, context: &Context<Services>, memo: Memo) -> Result<Outcome, JobError> {
         let Memo { started, plan } = memo;
         let segments = if plan.pieces.is_empty() {
             Vec::new()
@@ -153,12 +148,21 @@ impl VerifyTrail {
         let is_partial = plan.scope.period != Period::default();
         let concluded = verification::run(context, move |work: &Work| {
             let concluded = pieces::conclude(
-                &work.database, &work.ring, &plan, segments, &work.options, &work.progress,
+                &work.database,
+                &work.ring,
+                &plan,
+                segments,
+                &work.options,
+                &work.progress,
             );
             match concluded {
                 // The keys are others than when it was planned: what the pieces found is void.
                 Err(VerifyError::OtherPlan(_)) => crate::verify::verify(
-                    &work.database, &work.ring, &scope, &work.options, &work.progress,
+                    &work.database,
+                    &work.ring,
+                    &scope,
+                    &work.options,
+                    &work.progress,
                 ),
                 concluded => concluded,
             }
@@ -180,6 +184,31 @@ impl VerifyTrail {
             ..Done::default()
         }))
     }
+}
+
+/// Cuts the trail. Reading organisations one by one visits a table in which they are interleaved over and over, so what is
+/// more than one piece is cut by key range unless told otherwise.
+fn plan(work: &Work, scope: &Scope, cut: Cut, piece_entries: u64) -> Result<Plan, VerifyError> {
+    let plan = |by_key| {
+        let planning = Planning {
+            piece_entries,
+            by_key,
+        };
+        pieces::plan(
+            &work.database,
+            &work.ring,
+            scope,
+            planning,
+            &work.options,
+            &work.progress,
+        )
+    };
+    let planned = plan(cut == Cut::KeyRange)?;
+    let is_large = planned.entries_estimate > piece_entries && planned.heads().len() > 1;
+    if cut == Cut::Auto && is_large && planned.layout == Layout::Organizations {
+        return plan(true);
+    }
+    Ok(planned)
 }
 
 /// What the pieces found, in their order.
@@ -247,11 +276,21 @@ impl Effects for Verdicts {
 }
 
 impl Verdicts {
-    fn event(&self, trail: &OrganizationReport, is_tampered: bool, before: Option<String>) -> Event {
+    fn event(
+        &self,
+        trail: &OrganizationReport,
+        is_tampered: bool,
+        before: Option<String>,
+    ) -> Event {
         let told = trail.findings.iter().take(TOLD_FINDINGS);
         Event {
             id: new_id(),
-            event_type: if is_tampered { "integrity.failed" } else { "integrity.restored" }.to_owned(),
+            event_type: if is_tampered {
+                "integrity.failed"
+            } else {
+                "integrity.restored"
+            }
+            .to_owned(),
             subject: Some(format!("organization/{}", organization_text(trail))),
             data: json!({
                 "organization_id": trail.organization_id,

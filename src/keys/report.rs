@@ -1,9 +1,10 @@
 //! What a check of the keys answers, in the shape of its JSON document.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Policy, listing::Listing};
 use crate::qwed::{Dialect, api_keys::ApiKey};
@@ -11,7 +12,7 @@ use crate::qwed::{Dialect, api_keys::ApiKey};
 /// What an active key is, the worst first. Where several hold, the first of them is the key's status; expiry, dormancy and
 /// the like are told as attributes too, so none is lost. A known excess of age comes before expiry, since keys that QWED issues
 /// for 90 days expire as they become overdue; expiry before an unknown age, since revoking settles both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Older than the policy allows.
@@ -26,8 +27,20 @@ pub enum Status {
     Ok,
 }
 
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Overdue => "overdue",
+            Self::ExpiredButActive => "expired_but_active",
+            Self::NeverRotatedUnknownAge => "never_rotated_unknown_age",
+            Self::DueSoon => "due_soon",
+            Self::Ok => "ok",
+        })
+    }
+}
+
 /// An active key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyFinding {
     /// The key's id.
     pub key_id: i64,
@@ -68,7 +81,7 @@ pub struct KeyFinding {
 }
 
 /// Why a key is not active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Inactivity {
     /// It has a time of revocation; QWED refuses it, whatever `is_active` says.
@@ -78,7 +91,7 @@ pub enum Inactivity {
 }
 
 /// A key that QWED does not accept any more, and whose age does not matter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "as in KeyFinding")]
 pub struct InactiveKey {
     pub key_id: i64,
@@ -92,7 +105,7 @@ pub struct InactiveKey {
 }
 
 /// How many keys there are of each kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct KeyCounts {
     /// Active keys; the next five add up to it.
     pub active: u64,
@@ -142,7 +155,7 @@ impl KeyCounts {
 }
 
 /// The keys of one organisation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationKeys {
     /// Which; absent for keys that belong to none.
     pub organization_id: Option<i64>,
@@ -152,7 +165,7 @@ pub struct OrganizationKeys {
 }
 
 /// What became of QWED's flag on the overdue keys. The three numbers add up to those.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Flagging {
     /// Whether flags were to be set.
     pub requested: bool,
@@ -167,7 +180,7 @@ pub struct Flagging {
 }
 
 /// The outcome for all keys.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyReport {
     /// The time that ages are told for.
     pub checked_at: Timestamp,
@@ -190,7 +203,7 @@ pub struct KeyReport {
     /// What became of QWED's flag.
     pub flagging: Flagging,
     /// Columns of QWED 8.0.0 that this database lacks; what they would tell is taken as not set.
-    pub missing_columns: Vec<&'static str>,
+    pub missing_columns: Vec<String>,
 }
 
 /// A number and what it counts.
@@ -282,7 +295,10 @@ impl Builder {
             inactive,
             inactive_left_out,
             flagging,
-            missing_columns: missing_columns.to_vec(),
+            missing_columns: missing_columns
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect(),
         }
     }
 }

@@ -28,8 +28,8 @@ pub trait Job<S>: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'sta
     const TIMEOUT: Duration;
     /// Whether equal jobs are one.
     const UNIQUENESS: Uniqueness = Uniqueness::WhileQueued;
-    /// Higher ones go first; from 0 to 9, as on AMQP.
-    const PRIORITY: i64 = 4;
+    /// Higher ones go first.
+    const PRIORITY: i64 = 0;
     /// How many of them one worker runs side by side; as many as it has room for where `None`.
     const CONCURRENCY: Option<usize> = None;
     /// Whether only other jobs may ask for it.

@@ -9,9 +9,12 @@
 //! The database is the truth. Every arrow out of it is a claim with a lease, every arrow into it one transaction,
 //! and whoever dies in between is made up for by the next one who looks.
 
+pub mod amqp;
+pub mod bridge;
 mod finisher;
 mod heartbeat;
 pub mod job;
 pub mod registry;
 pub mod schedule;
+pub mod scheduler;
 pub mod worker;

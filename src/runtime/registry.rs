@@ -158,15 +158,23 @@ impl<S: Send + Sync + 'static> Registry<S> {
         self.kinds.get(name)
     }
 
-    /// Makes a job that somebody outside asks for.
+    /// Whether somebody outside may ask for this job.
     ///
     /// # Errors
     /// If there is no such kind for the outside, or the payload does not fit its schema.
-    pub fn new_job(&self, kind: &str, payload: Value, source: &str) -> Result<NewJob, Refusal> {
+    pub fn check(&self, kind: &str, payload: &Value) -> Result<&Kind<S>, Refusal> {
         let found = self.kinds.get(kind).filter(|kind| !kind.is_internal);
         let found = found.ok_or_else(|| self.unknown(kind))?;
-        found.check(&payload)?;
-        Ok(found.job(payload, source))
+        found.check(payload)?;
+        Ok(found)
+    }
+
+    /// Makes a job that somebody outside asks for.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn new_job(&self, kind: &str, payload: Value, source: &str) -> Result<NewJob, Refusal> {
+        Ok(self.check(kind, &payload)?.job(payload, source))
     }
 
     /// Makes a job that another job asks for.
@@ -217,7 +225,8 @@ impl<S> Kind<S> {
         })
     }
 
-    fn job(&self, payload: Value, source: &str) -> NewJob {
+    /// A job of this kind, whose payload has been checked.
+    pub(super) fn job(&self, payload: Value, source: &str) -> NewJob {
         let unique_key = match self.uniqueness {
             Uniqueness::None => None,
             Uniqueness::WhileQueued => Some(unique_key(self.name, &payload)),

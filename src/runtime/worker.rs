@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -121,6 +121,9 @@ pub struct Worker<S> {
     tasks: TaskTracker,
     finishes: mpsc::Sender<Request>,
     finisher: Mutex<Option<mpsc::Receiver<Request>>>,
+    /// When it last looked for jobs, in milliseconds since `began`.
+    turned: AtomicU64,
+    began: Instant,
 }
 
 impl<S: Send + Sync + 'static> Worker<S> {
@@ -148,6 +151,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
             tasks: TaskTracker::new(),
             finishes,
             finisher: Mutex::new(Some(receiver)),
+            turned: AtomicU64::new(0),
+            began: Instant::now(),
         })
     }
 
@@ -159,6 +164,18 @@ impl<S: Send + Sync + 'static> Worker<S> {
 
     pub(super) fn running(&self) -> MutexGuard<'_, HashMap<String, Run>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long it has not looked for jobs. A worker that is alive does so every few seconds.
+    #[must_use]
+    pub fn silent_for(&self) -> Duration {
+        let turned = Duration::from_millis(self.turned.load(Relaxed));
+        self.began.elapsed().saturating_sub(turned)
+    }
+
+    fn turn(&self) {
+        let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.turned.store(elapsed, Relaxed);
     }
 
     /// How many runs are under way.
@@ -197,6 +214,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
         let mut wakes = self.store.wakes();
         let mut failures = 0;
         while !stop.is_cancelled() {
+            self.turn();
             wakes.mark_unchanged();
             match self.claim().await {
                 Ok(0) => failures = 0,

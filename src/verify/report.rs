@@ -1,7 +1,7 @@
 //! What a verification answers, in the shape of its JSON document.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     qwed::Dialect,
@@ -23,7 +23,7 @@ pub struct Coverage {
 }
 
 /// The outcome for all organisations that were verified.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// The worst of all organisations' verdicts.
     pub verdict: Verdict,
@@ -46,7 +46,7 @@ pub struct Report {
 }
 
 /// How much a key was used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyUse {
     /// The key's name.
     pub id: String,
@@ -55,7 +55,7 @@ pub struct KeyUse {
 }
 
 /// A finding about a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyFinding {
     /// The key's name.
     pub key_id: String,
@@ -68,7 +68,7 @@ pub struct KeyFinding {
 }
 
 /// The outcome for one organisation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationReport {
     /// The organisation; `None` for entries that belong to none.
     pub organization_id: Option<i64>,
@@ -89,7 +89,7 @@ pub struct OrganizationReport {
 }
 
 /// The answer of QWED 8.0.0's `verify_audit_trail`, field for field. Lists are cut at the limit of findings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields are QWED's")]
 pub struct QwedAnswer {
     pub valid: bool,

@@ -1,0 +1,129 @@
+//! Keeps those metrics up to date that stand in the database: they are every worker's, and survive its restart.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    metrics::Metrics,
+    state::{
+        StateError, Store,
+        jobs::{Filter, State},
+    },
+};
+
+/// How old a sample may be.
+const EVERY: Duration = Duration::from_secs(10);
+/// Organisations that get label values of their own; beyond them a metric would cost more than it tells.
+const MAX_ORGANIZATIONS: usize = 200;
+
+/// Samples until cancelled.
+pub async fn run(store: Store, metrics: Metrics, stop: CancellationToken) {
+    let mut sampler = Sampler {
+        store,
+        metrics,
+        keys_of: None,
+    };
+    loop {
+        if let Err(error) = sampler.sample().await {
+            tracing::debug!(%error, "cannot sample the database for metrics");
+        }
+        let pause = tokio::time::sleep(EVERY);
+        if stop.run_until_cancelled(pause).await.is_none() {
+            return;
+        }
+    }
+}
+
+struct Sampler {
+    store: Store,
+    metrics: Metrics,
+    /// The job whose API keys are shown.
+    keys_of: Option<String>,
+}
+
+impl Sampler {
+    async fn sample(&mut self) -> Result<(), StateError> {
+        self.jobs().await?;
+        self.verdicts().await?;
+        self.api_keys().await
+    }
+
+    async fn jobs(&self) -> Result<(), StateError> {
+        let counts = self.store.job_counts().await?;
+        let kinds: HashSet<&str> = counts.iter().map(|(_, kind, _)| kind.as_str()).collect();
+        for kind in kinds {
+            for state in State::ALL {
+                let of_both = counts
+                    .iter()
+                    .find(|(s, k, _)| *s == state && k.as_str() == kind);
+                self.metrics
+                    .jobs
+                    .with_label_values(&[state.name(), kind])
+                    .set(of_both.map_or(0, |(_, _, jobs)| *jobs));
+            }
+        }
+        let (oldest, now) = self.store.oldest_due().await?;
+        let age = oldest.map_or(0, |oldest| (now - oldest).max(0));
+        self.metrics.queue_age_seconds.set(age as f64 / 1e6);
+        let (depth, _) = self.store.outbox_depth().await?;
+        self.metrics.outbox_depth.set(depth);
+        Ok(())
+    }
+
+    async fn verdicts(&self) -> Result<(), StateError> {
+        for row in self.store.verdicts().await?.iter().take(MAX_ORGANIZATIONS) {
+            for verdict in ["intact", "incomplete", "tampered"] {
+                self.metrics
+                    .verdict
+                    .with_label_values(&[row.organization.as_str(), verdict])
+                    .set(i64::from(row.verdict == verdict));
+            }
+            self.metrics
+                .verified_seconds
+                .with_label_values(&[&row.organization])
+                .set(row.checked_at as f64 / 1e6);
+        }
+        Ok(())
+    }
+
+    /// The newest check's counts.
+    async fn api_keys(&mut self) -> Result<(), StateError> {
+        let newest = Filter {
+            states: vec![State::Succeeded],
+            kind: Some("check_api_keys".to_owned()),
+            parent: None,
+            limit: 1,
+        };
+        let jobs = self.store.jobs(&newest).await?;
+        let Some(job) = jobs.into_iter().next() else {
+            return Ok(());
+        };
+        if self.keys_of.as_ref() == Some(&job.id) {
+            return Ok(());
+        }
+        self.metrics.api_keys.reset();
+        let outcome = job.outcome.unwrap_or_default();
+        let organizations = outcome["organizations"].as_array();
+        for organization in organizations.into_iter().flatten().take(MAX_ORGANIZATIONS) {
+            let id = organization["organization_id"]
+                .as_i64()
+                .map_or_else(String::new, |id| id.to_string());
+            for status in [
+                "ok",
+                "due_soon",
+                "overdue",
+                "expired_but_active",
+                "never_rotated_unknown_age",
+            ] {
+                self.metrics
+                    .api_keys
+                    .with_label_values(&[id.as_str(), status])
+                    .set(organization[status].as_i64().unwrap_or(0));
+            }
+        }
+        self.keys_of = Some(job.id);
+        Ok(())
+    }
+}
