@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::worker::{Stop, Worker};
 use crate::state::jobs::{Advance, Held};
 
-/// An operator's wish to cancel is heard within this, however long leases are.
+/// An operator's wish to cancel is heard within this, however long leases are and whatever becomes of the sign.
 const LISTEN_EVERY: Duration = Duration::from_secs(2);
+/// Signs that something was written come often; they are followed no more often than this.
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 
 impl<S: Send + Sync + 'static> Worker<S> {
     /// Extends leases three times in their length, until cancelled.
@@ -19,17 +21,21 @@ impl<S: Send + Sync + 'static> Worker<S> {
         let every = (self.settings.lease / 3).min(LISTEN_EVERY);
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut expected = Instant::now();
+        let mut wakes = self.store.wakes();
         loop {
-            if stop.run_until_cancelled(ticks.tick()).await.is_none() {
-                return;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                due = ticks.tick() => {
+                    let late = Instant::now().saturating_duration_since(due);
+                    self.metrics.heartbeat_delay_seconds.observe(late.as_secs_f64());
+                    self.beat().await;
+                }
+                // It may be a wish to cancel.
+                Ok(()) = wakes.changed() => {
+                    self.beat().await;
+                    tokio::time::sleep(FOLLOW_EVERY).await;
+                }
             }
-            let late = Instant::now().saturating_duration_since(expected);
-            self.metrics
-                .heartbeat_delay_seconds
-                .observe(late.as_secs_f64());
-            self.beat().await;
-            expected = Instant::now().max(expected + every);
         }
     }
 

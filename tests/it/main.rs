@@ -13,3 +13,4 @@ mod postgres;
 mod properties;
 mod state;
 mod support;
+mod worker;

@@ -7,3 +7,4 @@ pub(crate) mod store;
 pub(crate) mod tamper;
 pub(crate) mod tools;
 pub(crate) mod trails;
+pub(crate) mod worker;

@@ -32,9 +32,10 @@ const TEMPLATE_FORMAT: u32 = 1;
 pub(crate) struct Postgres {
     programs: Programs,
     port: u16,
+    user: ServerUser,
     // Dropped in this order: the server has to be gone before its directory.
     server: Option<Server>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Postgres {
@@ -59,8 +60,9 @@ impl Postgres {
                 return Self {
                     programs,
                     port,
+                    user,
                     server: Some(server),
-                    _directory: directory,
+                    directory,
                 };
             }
         }
@@ -107,6 +109,13 @@ impl Postgres {
         );
         let text = String::from_utf8(output.stdout).expect("psql prints UTF-8");
         text.strip_suffix('\n').unwrap_or(&text).to_owned()
+    }
+
+    /// Stops the server, which ends its connections, and starts it again at the same address.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        let server = Server::launch(&self.programs, &self.user, self.directory.path(), self.port);
+        self.server = Some(server.expect("the port is still free"));
     }
 
     /// Stops the server, ending its connections. Later calls do nothing.
