@@ -14,6 +14,8 @@ pub mod config;
 pub mod demo;
 #[cfg(feature = "cli")]
 pub mod qwed;
+#[cfg(feature = "cli")]
+pub mod runtime;
 pub mod trail;
 #[cfg(feature = "cli")]
 pub mod verify;
