@@ -99,7 +99,8 @@ impl fmt::Debug for Address {
 /// A connection. Dropping it cuts it; [`Link::close`] says goodbye first.
 pub(super) struct Link {
     connection: Connection,
-    events: Pin<Box<dyn Stream<Item = Event> + Send>>,
+    /// Never locked: the mutex makes a link shareable between threads, which this stream is not.
+    events: Mutex<Pin<Box<dyn Stream<Item = Event> + Send>>>,
     _socket: Socket,
 }
 
@@ -155,7 +156,7 @@ impl Link {
             .map_err(|_| fail(format!("no answer within {} s", limit.as_secs())))?
             .map_err(|error| fail(error.to_string()))?;
         // The only listener: lapin hands each event to one listener, not to all.
-        let events = Box::pin(connection.events_listener());
+        let events = Mutex::new(Box::pin(connection.events_listener()) as _);
         Ok(Self {
             connection,
             events,
@@ -174,8 +175,12 @@ impl Link {
 
     /// The next thing that happens to the connection: blocked or not, as a value; its end, as an error.
     pub(super) async fn happening(&mut self) -> Result<bool, AmqpError> {
+        let events = self
+            .events
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         loop {
-            match self.events.next().await {
+            match events.next().await {
                 Some(Event::ConnectionBlocked(_)) => return Ok(true),
                 Some(Event::ConnectionUnblocked) => return Ok(false),
                 Some(Event::Error(error)) => return Err(error.into()),

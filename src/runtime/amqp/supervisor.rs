@@ -1,6 +1,6 @@
 //! Keeps both directions running for ever: one session after the other, with a wait between them when one failed.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use tokio::{
     join, select,
@@ -48,11 +48,13 @@ pub async fn consume<I: Intake>(
     status: &Status,
     stop: &CancellationToken,
 ) {
-    supervise(Side::Consume, settings, status, stop, async |careful| {
-        let end = consume::session(settings, intake, status, careful, stop).await?;
-        Ok(end == consume::End::Stopped)
-    })
-    .await;
+    let direction = Consuming {
+        settings,
+        intake,
+        status,
+        stop,
+    };
+    supervise(direction, settings, status, stop).await;
 }
 
 /// Publishes what the outbox holds until `stop` is cancelled; then publishes what is due and returns, within
@@ -63,21 +65,63 @@ pub async fn publish<O: Outbox>(
     status: &Status,
     stop: &CancellationToken,
 ) {
-    supervise(Side::Publish, settings, status, stop, async |careful| {
-        publish::session(settings, outbox, status, careful, stop).await?;
-        Ok(stop.is_cancelled())
-    })
-    .await;
+    let direction = Publishing {
+        settings,
+        outbox,
+        status,
+        stop,
+    };
+    supervise(direction, settings, status, stop).await;
 }
 
-/// `session` returns whether that was all.
-async fn supervise(
-    side: Side,
+/// A trait rather than a closure: of an async closure's future nobody can say that it is `Send`.
+trait Direction {
+    const SIDE: Side;
+
+    /// Returns whether that was all.
+    fn session(&self, careful: bool) -> impl Future<Output = Result<bool, AmqpError>> + Send;
+}
+
+struct Consuming<'a, I> {
+    settings: &'a Settings,
+    intake: &'a I,
+    status: &'a Status,
+    stop: &'a CancellationToken,
+}
+
+impl<I: Intake> Direction for Consuming<'_, I> {
+    const SIDE: Side = Side::Consume;
+
+    async fn session(&self, careful: bool) -> Result<bool, AmqpError> {
+        let end =
+            consume::session(self.settings, self.intake, self.status, careful, self.stop).await?;
+        Ok(end == consume::End::Stopped)
+    }
+}
+
+struct Publishing<'a, O> {
+    settings: &'a Settings,
+    outbox: &'a O,
+    status: &'a Status,
+    stop: &'a CancellationToken,
+}
+
+impl<O: Outbox> Direction for Publishing<'_, O> {
+    const SIDE: Side = Side::Publish;
+
+    async fn session(&self, careful: bool) -> Result<bool, AmqpError> {
+        publish::session(self.settings, self.outbox, self.status, careful, self.stop).await?;
+        Ok(self.stop.is_cancelled())
+    }
+}
+
+async fn supervise<D: Direction>(
+    direction: D,
     settings: &Settings,
     status: &Status,
     stop: &CancellationToken,
-    session: impl AsyncFn(bool) -> Result<bool, AmqpError>,
 ) {
+    let side = D::SIDE;
     let mut backoff = Backoff::new(settings.first_backoff, settings.longest_backoff);
     let mut careful = false;
     let out_of_time = async {
@@ -89,7 +133,7 @@ async fn supervise(
         let started = Instant::now();
         let is_last = stop.is_cancelled();
         let result = select! {
-            result = session(careful) => result,
+            result = direction.session(careful) => result,
             () = &mut out_of_time => {
                 tracing::warn!(%side, "RabbitMQ: gave up finishing, time is over");
                 break;

@@ -98,39 +98,56 @@ pub enum TopologyError {
     },
 }
 
+/// One thing to declare.
+#[derive(Clone, Copy)]
+enum Thing {
+    Exchange(&'static str),
+    Queue(Queue),
+}
+
+impl Thing {
+    /// For messages: what it is, and its name.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Exchange(name) => ("exchange", name),
+            Self::Queue(queue) => ("queue", queue.name),
+        }
+    }
+
+    /// Passively, it is only looked for.
+    async fn declare(self, channel: &Channel, passive: bool) -> lapin::Result<()> {
+        match self {
+            Self::Exchange(name) => {
+                let options = ExchangeDeclareOptions {
+                    passive,
+                    durable: true,
+                    ..Default::default()
+                };
+                let kind = ExchangeKind::Topic;
+                channel
+                    .exchange_declare(name.into(), kind, options, FieldTable::default())
+                    .await
+            }
+            Self::Queue(queue) => {
+                let options = QueueDeclareOptions {
+                    passive,
+                    durable: true,
+                    ..Default::default()
+                };
+                channel
+                    .queue_declare(queue.name.into(), options, table(queue.arguments))
+                    .await
+                    .map(drop)
+            }
+        }
+    }
+}
+
 /// Makes everything exist. What exists with the same arguments is left alone.
 pub(super) async fn declare(link: &Link) -> Result<(), AmqpError> {
-    for name in EXCHANGES {
-        declare_one(link, "exchange", name, async |channel, passive| {
-            let options = ExchangeDeclareOptions {
-                passive,
-                durable: true,
-                ..Default::default()
-            };
-            channel
-                .exchange_declare(
-                    name.into(),
-                    ExchangeKind::Topic,
-                    options,
-                    FieldTable::default(),
-                )
-                .await
-        })
-        .await?;
-    }
-    for queue in QUEUES {
-        declare_one(link, "queue", queue.name, async |channel, passive| {
-            let options = QueueDeclareOptions {
-                passive,
-                durable: true,
-                ..Default::default()
-            };
-            channel
-                .queue_declare(queue.name.into(), options, table(queue.arguments))
-                .await
-                .map(drop)
-        })
-        .await?;
+    let exchanges = EXCHANGES.map(Thing::Exchange);
+    for thing in exchanges.into_iter().chain(QUEUES.map(Thing::Queue)) {
+        declare_one(link, thing).await?;
     }
     let channel = link.channel().await?;
     channel
@@ -148,46 +165,42 @@ pub(super) async fn declare(link: &Link) -> Result<(), AmqpError> {
 }
 
 /// Each on a channel of its own, since a refusal closes the channel.
-async fn declare_one(
-    link: &Link,
-    what: &'static str,
-    name: &'static str,
-    declare: impl AsyncFn(&Channel, bool) -> lapin::Result<()>,
-) -> Result<(), AmqpError> {
+async fn declare_one(link: &Link, thing: Thing) -> Result<(), AmqpError> {
     let channel = link.channel().await?;
-    let Err(error) = declare(&channel, false).await else {
+    let Err(error) = thing.declare(&channel, false).await else {
         return Ok(channel.close(200, "OK".into()).await?);
     };
     let ErrorKind::ProtocolError(refusal) = error.kind() else {
         return Err(error.into());
     };
+    let (what, name) = thing.words();
     let message = refusal.get_message().as_str();
     if message.starts_with("PRECONDITION_FAILED")
         && let Some((argument, found, wanted)) = difference(message)
     {
-        return Err(TopologyError::Differs {
+        let differs = TopologyError::Differs {
             what,
             name,
             argument,
             found,
             wanted,
-        }
-        .into());
+        };
+        return Err(differs.into());
     }
     if !message.starts_with("ACCESS_REFUSED") {
         return Err(error.into());
     }
     // Someone else may have declared it for us. Its arguments cannot be asked for then.
     let channel = link.channel().await?;
-    match declare(&channel, true).await {
-        Ok(()) => Ok(channel.close(200, "OK".into()).await?),
-        Err(_) => Err(TopologyError::Forbidden {
-            what,
-            name,
-            message: message.to_owned(),
-        }
-        .into()),
+    if thing.declare(&channel, true).await.is_ok() {
+        return Ok(channel.close(200, "OK".into()).await?);
     }
+    let forbidden = TopologyError::Forbidden {
+        what,
+        name,
+        message: message.to_owned(),
+    };
+    Err(forbidden.into())
 }
 
 fn table(arguments: &[(&str, Argument)]) -> FieldTable {
