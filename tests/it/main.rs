@@ -1,6 +1,6 @@
 //! Behaviour through the real parts: the built program, QWED's own databases, a real PostgreSQL, the real QWED.
 
-mod api_keys;
+mod amqp;
 mod canonical;
 mod cli;
 mod config;

@@ -3,7 +3,7 @@
 pub(crate) mod loaded;
 pub(crate) mod postgres;
 pub(crate) mod program;
-pub(crate) mod store;
+pub(crate) mod rabbitmq;
 pub(crate) mod tamper;
 pub(crate) mod tools;
 pub(crate) mod trails;
