@@ -10,6 +10,7 @@ pub mod decide;
 pub mod file;
 mod nearest;
 mod strict;
+mod wall;
 
 use jiff::Timestamp;
 
