@@ -1,15 +1,14 @@
 //! Schedules: which job runs when.
 //!
-//! Everything here is pure: files and times in, decisions out. [`mod@file`] reads a schedule, [`calendar`] knows its fires,
-//! [`mod@decide`] says which of them are due, late or to be left. What is not here: the clock, the table of cursors, and the
+//! Nearly everything here is pure: files and times in, decisions out. [`fn@load`] finds the files, [`mod@file`] reads one,
+//! [`calendar`] knows its fires, [`mod@decide`] says which of them are due, late or to be left. What is not here: the clock, the table of cursors, and the
 //! table `schedule_fire` whose primary key (schedule, fire time) is what keeps any number of replicas from firing twice.
 //! Nothing here may be relied on for that; it is enough that no fire is lost.
 
 pub mod calendar;
 pub mod decide;
 pub mod file;
-mod nearest;
-mod strict;
+mod load;
 mod wall;
 
 use jiff::Timestamp;
@@ -17,6 +16,7 @@ use jiff::Timestamp;
 pub use calendar::{Calendar, CalendarError};
 pub use decide::{Decisions, Fire, ON_TIME, Skip, SkipReason, decide};
 pub use file::{Misfire, MisfirePolicy, Overlap, Schedule};
+pub use load::{check, load};
 
 /// The schedules that ship with the program: file name and text.
 pub const SHIPPED: [(&str, &str); 2] = [
