@@ -3,6 +3,8 @@
 mod config;
 mod demo;
 mod progress;
+mod schedules;
+mod store;
 mod text;
 mod verify;
 
@@ -69,6 +71,8 @@ struct Arguments {
 enum Command {
     /// Verify the audit trail of a QWED database
     Verify(Box<verify::Arguments>),
+    /// Look at schedules, pause them or run one now
+    Schedules(schedules::Arguments),
     /// Check the configuration, or show which one is in force
     Config(config::Arguments),
     /// Make a small sample QWED database, tamper with it and verify it
@@ -79,6 +83,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     };

@@ -10,5 +10,6 @@ mod limits;
 mod live_writer;
 mod postgres;
 mod properties;
+mod schedules;
 mod state;
 mod support;
