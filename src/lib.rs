@@ -24,6 +24,14 @@ pub mod metrics;
 pub mod qwed;
 #[cfg(feature = "cli")]
 pub mod runtime;
+#[cfg(feature = "cli")]
+pub mod sampler;
+#[cfg(feature = "cli")]
+pub mod service;
+#[cfg(feature = "cli")]
+pub mod state;
+#[cfg(feature = "cli")]
+pub mod telemetry;
 pub mod trail;
 #[cfg(feature = "cli")]
 pub mod verify;

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock::Clock,
-    config::{Config, Environment},
+    config::{Config, Environment, Problem, Problems},
     http::{self, Check, Health},
     jobs::{self, Services},
     metrics::Metrics,
@@ -228,8 +228,8 @@ impl Service {
     }
 }
 
-fn problems(problems: Vec<String>) -> anyhow::Error {
-    anyhow::anyhow!("{}", problems.join("\n"))
+fn problems(problems: Vec<Problem>) -> anyhow::Error {
+    Problems(problems).into()
 }
 
 /// This worker among others: the machine's name and the process.

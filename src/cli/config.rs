@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     config::{ConfigError, Environment, Invalid, Loaded, Place, Problem, ProblemKind, Problems},
+    jobs::registry,
     qwed::url::DatabaseUrl,
+    runtime::schedule,
 };
 
 const LAYERS: &str = "\
@@ -37,14 +39,15 @@ enum Command {
     Show(Input),
 }
 
+/// What most commands take.
 #[derive(Debug, Args)]
-struct Input {
+pub(super) struct Input {
     /// Configuration file
     #[arg(long, value_name = "FILE", env = "TRAILKEEPER_CONFIG")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// How to print the result
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    pub(super) format: Format,
 }
 
 impl Input {
@@ -73,8 +76,8 @@ fn show(input: &Input, environment: &Environment) -> Result<Exit, Failure> {
 /// Something to check of a configuration that is sound in itself. Reads files and never connects.
 type Check = fn(&Loaded, &Environment) -> Vec<Problem>;
 
-/// All of them, in the order in which their problems are listed. What schedules need is one more of these.
-const CHECKS: [Check; 3] = [database_urls, files, signing_keys];
+/// All of them, in the order in which their problems are listed.
+const CHECKS: [Check; 5] = [database_urls, files, signing_keys, job_kinds, schedules];
 
 fn check(input: &Input, environment: &Environment) -> Result<Exit, Failure> {
     let problems = match input.load(environment) {
@@ -170,6 +173,25 @@ fn signing_keys(loaded: &Loaded, environment: &Environment) -> Vec<Problem> {
             problem(Place::Variable(name.to_owned()), "", error.to_string())
         }
     }
+}
+
+/// The kinds of jobs for which something is set.
+fn job_kinds(loaded: &Loaded, _: &Environment) -> Vec<Problem> {
+    let registry = registry(&loaded.config);
+    let known: Vec<&str> = registry.kinds().map(|kind| kind.name).collect();
+    loaded.locate(loaded.config.jobs.validate_kinds(&known))
+}
+
+/// The schedules of the directory. Those that ship with the program are none that anybody could correct.
+fn schedules(loaded: &Loaded, _: &Environment) -> Vec<Problem> {
+    let dir = loaded.config.jobs.schedules();
+    // One that cannot be read is among the files.
+    let Some(dir) = dir.filter(|dir| fs::read_dir(dir).is_ok()) else {
+        return Vec::new();
+    };
+    let checked = schedule::load(Some(dir))
+        .and_then(|schedules| schedule::check(&schedules, &registry(&loaded.config)));
+    checked.err().unwrap_or_default()
 }
 
 /// The document of `config check`.

@@ -4,6 +4,8 @@ mod config;
 mod demo;
 mod progress;
 mod run;
+mod schedules;
+mod store;
 mod text;
 mod verify;
 
@@ -70,6 +72,8 @@ struct Arguments {
 enum Command {
     /// Verify the audit trail of a QWED database
     Verify(Box<verify::Arguments>),
+    /// Look at schedules, pause them or run one now
+    Schedules(schedules::Arguments),
     /// Check the configuration, or show which one is in force
     Config(config::Arguments),
     /// Run the worker: take jobs from schedules, RabbitMQ and the command line until stopped
@@ -82,6 +86,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),

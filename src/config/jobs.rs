@@ -1,7 +1,7 @@
 //! The section of jobs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -63,6 +63,12 @@ pub struct Kind {
 }
 
 impl Jobs {
+    /// The directory of schedules, if there is one.
+    #[must_use]
+    pub fn schedules(&self) -> Option<&Path> {
+        Some(self.dir.as_path()).filter(|dir| !dir.as_os_str().is_empty())
+    }
+
     /// What is wrong with the values.
     #[must_use]
     pub fn validate(&self) -> Vec<Invalid> {

@@ -216,7 +216,8 @@ fn secret(path: &Path) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn read_bounded(path: &Path) -> Result<String, String> {
+/// Reads a file that people write, or says why not.
+pub(crate) fn read_bounded(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(MAX_FILE_BYTES + 1)

@@ -33,6 +33,7 @@ pub use environment::Environment;
 pub use error::{ConfigError, Invalid, Place, Problem, ProblemKind, Problems};
 pub use jobs::{Jobs, Kind};
 pub use layers::Loaded;
+pub(crate) use layers::read_bounded;
 pub use nearest::nearest;
 pub use ring::KeyConfig;
 pub use secret::Secret;

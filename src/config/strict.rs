@@ -6,7 +6,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::{
     error::{Place, Problem, ProblemKind},
@@ -34,6 +34,25 @@ pub fn parse<T: DeserializeOwned + JsonSchema>(path: &Path, text: &str) -> Resul
             kind,
         }]
     })
+}
+
+/// Where a key of a file stands, its tables before dots; the file as a whole if it does not.
+#[must_use]
+pub fn place_of(path: &Path, text: &str, key: &str) -> Place {
+    let (document, _) = DeTable::parse_recoverable(text);
+    let mut table = Some(document.get_ref());
+    let mut found = Place::Whole(path.to_owned());
+    for part in key.split('.') {
+        let Some((key, value)) = table.and_then(|table| table.get_key_value(part)) else {
+            break;
+        };
+        found = place(path, text, key.span());
+        table = match value.get_ref() {
+            DeValue::Table(table) => Some(table),
+            _ => None,
+        };
+    }
+    found
 }
 
 /// What fits the schema, and everything that does not.

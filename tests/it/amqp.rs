@@ -1,6 +1,5 @@
 //! The bridge to RabbitMQ, run in this process against a real broker, with stores in memory behind it.
 
-mod client;
 mod description;
 mod faults;
 mod memory;

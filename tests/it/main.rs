@@ -1,6 +1,7 @@
 //! Behaviour through the real parts: the built program, QWED's own databases, a real PostgreSQL, the real QWED.
 
 mod amqp;
+mod api_keys;
 mod canonical;
 mod cli;
 mod config;
@@ -11,6 +12,7 @@ mod live_writer;
 mod pieces;
 mod postgres;
 mod properties;
+mod schedules;
 mod state;
 mod support;
 mod worker;

@@ -19,17 +19,23 @@
 //! What is left out on purpose: the year field, because a schedule that ends needs no worker, and fractions of a
 //! second: every fire is at a whole second.
 
-use chrono::{DateTime, NaiveDateTime, Offset, TimeDelta, TimeZone};
-use chrono_tz::{TZ_VARIANTS, Tz};
+use std::sync::LazyLock;
+
 use croner::Cron;
 use croner::JobType;
 use croner::errors::CronError;
 use croner::parser::{CronParser, Year};
-use jiff::Timestamp;
+use jiff::civil::{DateTime, date};
+use jiff::tz::{TimeZone, TimeZoneDatabase, TimeZoneName};
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::nearest::nearest;
+use super::wall::{Moment, Shown, shown};
+use crate::config::nearest;
+
+/// The zones as this program was built with them: all replicas of a version agree, whatever their machines hold.
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 /// The short forms of expressions.
 const NICKNAMES: [&str; 6] = [
@@ -44,15 +50,15 @@ const NICKNAMES: [&str; 6] = [
 /// The fields of an expression. The first may be left out.
 const FIELDS: [&str; 6] = ["second", "minute", "hour", "day", "month", "weekday"];
 
-/// Wider than any change of a clock, in seconds: zones have moved across the date line, by 24 hours.
-const WIDEST_CHANGE_SECONDS: i64 = 26 * 3600;
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// A cron expression in a time zone.
 #[derive(Debug, Clone)]
 pub struct Calendar {
     expression: String,
     cron: Cron,
-    zone: Tz,
+    zone: TimeZone,
     is_fixed: bool,
 }
 
@@ -135,8 +141,9 @@ impl Calendar {
 
     /// The time zone's name.
     #[must_use]
-    pub fn timezone(&self) -> &'static str {
-        self.zone.name()
+    pub fn timezone(&self) -> &str {
+        // Zones are found by their names, so they have one.
+        self.zone.iana_name().unwrap_or_default()
     }
 
     /// What tells this definition from another one: SHA-256 in hex over expression and time zone. The cursor in the
@@ -150,7 +157,7 @@ impl Calendar {
             hash.update(b" ");
         }
         hash.update(b"\n");
-        hash.update(self.zone.name());
+        hash.update(self.timezone());
         let hex = |byte: &u8| format!("{byte:02x}");
         hash.finalize().iter().map(hex).collect()
     }
@@ -159,53 +166,49 @@ impl Calendar {
     #[must_use]
     pub fn after(&self, instant: Timestamp) -> Option<Timestamp> {
         // Fires are at whole seconds: after 02:00:00.5 is what is after 02:00:00.
-        let second = floor(instant);
-        let start = self.at(second)?;
-        let found = if self.is_fixed {
-            let mut wall = start.naive_local();
-            loop {
-                wall = self.cron.find_next_occurrence(&wall, false).ok()?;
-                let found = self.place(wall)?;
-                // In the second pass of a repeated hour, what is later on the wall was in the first one.
-                if found > second {
-                    break found;
-                }
-            }
-        } else {
+        let second = floor(instant)?;
+        let start = Moment::new(&self.zone, second);
+        if !self.is_fixed {
             let found = self.cron.find_next_occurrence(&start, false).ok()?;
-            found.timestamp()
-        };
-        Timestamp::from_second(found).ok()
+            return Some(found.instant);
+        }
+        let mut wall = start.wall;
+        loop {
+            wall = self.cron.find_next_occurrence(&wall, false).ok()?;
+            let found = self.place(wall)?;
+            // In the second pass of a repeated hour, what is later on the wall was in the first one.
+            if found > second {
+                return Some(found);
+            }
+        }
     }
 
     /// The last fire at or before an instant.
     #[must_use]
     pub fn latest(&self, instant: Timestamp) -> Option<Timestamp> {
-        let second = floor(instant);
-        let start = self.at(second)?;
-        let found = if self.is_fixed {
-            // In the second pass of a repeated hour the wall has been later already than it is now.
-            let yesterday = self.at(second - 24 * 3600)?;
-            let lead =
-                yesterday.offset().fix().local_minus_utc() - start.offset().fix().local_minus_utc();
-            let mut wall = start.naive_local() + TimeDelta::seconds(i64::from(lead.max(0)));
-            let mut is_inclusive = true;
-            loop {
-                wall = self
-                    .cron
-                    .find_previous_occurrence(&wall, is_inclusive)
-                    .ok()?;
-                is_inclusive = false;
-                let found = self.place(wall)?;
-                if found <= second {
-                    break found;
-                }
-            }
-        } else {
+        let second = floor(instant)?;
+        let start = Moment::new(&self.zone, second);
+        if !self.is_fixed {
             let found = self.cron.find_previous_occurrence(&start, true).ok()?;
-            found.timestamp()
-        };
-        Timestamp::from_second(found).ok()
+            return Some(found.instant);
+        }
+        // In the second pass of a repeated hour the wall has been later already than it is now.
+        let yesterday = self.zone.to_offset(second.checked_sub(DAY).ok()?);
+        let lead = yesterday.seconds() - self.zone.to_offset(second).seconds();
+        let lead = SignedDuration::from_secs(lead.max(0).into());
+        let mut wall = start.wall.checked_add(lead).ok()?;
+        let mut is_inclusive = true;
+        loop {
+            wall = self
+                .cron
+                .find_previous_occurrence(&wall, is_inclusive)
+                .ok()?;
+            is_inclusive = false;
+            let found = self.place(wall)?;
+            if found <= second {
+                return Some(found);
+            }
+        }
     }
 
     /// The fires after one instant, up to and with another, oldest first. Lazy: what is not taken is not searched.
@@ -221,50 +224,30 @@ impl Calendar {
         after: Timestamp,
         until: Timestamp,
     ) -> impl Iterator<Item = Timestamp> {
-        let before = |fire: &Timestamp| {
-            let second = Timestamp::from_second(fire.as_second() - 1).ok()?;
-            self.latest(second)
-        };
+        let before = |fire: &Timestamp| self.latest(fire.checked_sub(SECOND).ok()?);
         std::iter::successors(self.latest(until), before).take_while(move |fire| *fire > after)
     }
 
     /// What clocks in the zone show at an instant, for people: `Sun 2026-03-29 03:00:00 CEST`.
     #[must_use]
     pub fn local(&self, instant: Timestamp) -> String {
-        let local = self.at(floor(instant));
-        local.map_or_else(
-            || instant.to_string(),
-            |local| local.format("%a %Y-%m-%d %H:%M:%S %Z").to_string(),
-        )
-    }
-
-    fn at(&self, second: i64) -> Option<DateTime<Tz>> {
-        self.zone.timestamp_opt(second, 0).single()
+        let local = instant.to_zoned(self.zone.clone());
+        local.strftime("%a %Y-%m-%d %H:%M:%S %Z").to_string()
     }
 
     /// The instant of a fixed time: the first of two, and the end of the gap for one that does not exist. Later on
     /// the wall is never earlier here, which both searches need.
-    fn place(&self, wall: NaiveDateTime) -> Option<i64> {
-        if let Some(first) = self.zone.from_local_datetime(&wall).earliest() {
-            return Some(first.timestamp());
-        }
-        let near = wall.and_utc().timestamp();
-        let (mut before, mut after) = (near - WIDEST_CHANGE_SECONDS, near + WIDEST_CHANGE_SECONDS);
-        while after - before > 1 {
-            let middle = before + (after - before) / 2;
-            if self.at(middle)?.naive_local() < wall {
-                before = middle;
-            } else {
-                after = middle;
-            }
-        }
-        Some(after)
+    fn place(&self, wall: DateTime) -> Option<Timestamp> {
+        Some(match shown(&self.zone, wall)? {
+            Shown::Once(instant) | Shown::Twice(instant, _) | Shown::Never(instant) => instant,
+        })
     }
 }
 
 /// The last whole second not after an instant, also before 1970.
-fn floor(instant: Timestamp) -> i64 {
-    instant.as_second() - i64::from(instant.subsec_nanosecond() < 0)
+fn floor(instant: Timestamp) -> Option<Timestamp> {
+    let second = instant.as_second() - i64::from(instant.subsec_nanosecond() < 0);
+    Timestamp::from_second(second).ok()
 }
 
 fn is_fixed(cron: &Cron, expression: &str) -> bool {
@@ -315,7 +298,7 @@ fn parse_cron(expression: &str) -> Result<Cron, CalendarError> {
         }
     })?;
     // From any time on: what matches no day until the year 5000 never does.
-    let any_time = DateTime::UNIX_EPOCH.naive_utc();
+    let any_time = date(1970, 1, 1).at(0, 0, 0, 0);
     match cron.find_next_occurrence(&any_time, true) {
         Ok(_) => Ok(cron),
         Err(_) => Err(CalendarError::Never {
@@ -324,9 +307,13 @@ fn parse_cron(expression: &str) -> Result<Cron, CalendarError> {
     }
 }
 
-fn parse_zone(name: &str) -> Result<Tz, CalendarError> {
-    name.parse().map_err(|_| {
-        let zones = || TZ_VARIANTS.iter().map(|zone| zone.name());
+fn parse_zone(name: &str) -> Result<TimeZone, CalendarError> {
+    let found = ZONES.get(name).ok();
+    // By its own spelling only: the name is part of the definition. Etc/Unknown is a zone to jiff and to nobody else.
+    let found = found.filter(|zone| zone.iana_name() == Some(name) && !zone.is_unknown());
+    found.ok_or_else(|| {
+        let zones: Vec<TimeZoneName<'_>> = ZONES.available().collect();
+        let zones = || zones.iter().map(TimeZoneName::as_str);
         // Many know only the city.
         let city = |zone: &&str| {
             let city = zone.rsplit('/').next().unwrap_or_default();

@@ -1,27 +1,28 @@
-//! The fires of some rules, without croner and chrono: jiff's time zones and plain enumeration of days.
+//! The fires of some rules, without croner and jiff: chrono's time zones and plain enumeration of days.
 
 use std::collections::BTreeSet;
 
-use jiff::civil::{Date, Time, Weekday, time};
-use jiff::tz::{AmbiguousOffset, TimeZone};
-use jiff::{SignedDuration, Timestamp, ToSpan};
+use chrono::{DateTime, Datelike, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{TimeDelta, TimeZone, Timelike, Weekday};
+use chrono_tz::Tz;
+use jiff::Timestamp;
 
 pub(super) struct Rule {
     pub(super) expression: &'static str,
-    pub(super) is_day: fn(Date) -> bool,
+    pub(super) is_day: fn(NaiveDate) -> bool,
     pub(super) times: Times,
 }
 
 pub(super) enum Times {
     /// Each once a day.
-    Fixed(Vec<Time>),
+    Fixed(Vec<NaiveTime>),
     /// Whenever a clock shows a time that matches.
-    Interval(fn(Time) -> bool),
+    Interval(fn(NaiveTime) -> bool),
 }
 
 pub(super) fn rules() -> Vec<Rule> {
-    let any: fn(Date) -> bool = |_| true;
-    let fixed = |expression, is_day, times: &[Time]| Rule {
+    let any: fn(NaiveDate) -> bool = |_| true;
+    let fixed = |expression, is_day, times: &[NaiveTime]| Rule {
         expression,
         is_day,
         times: Times::Fixed(times.to_vec()),
@@ -31,7 +32,7 @@ pub(super) fn rules() -> Vec<Rule> {
         is_day,
         times: Times::Interval(is_time),
     };
-    let at = |hour, minute| time(hour, minute, 0, 0);
+    let at = |hour, minute| time(hour, minute, 0);
     vec![
         fixed("30 2 * * *", any, &[at(2, 30)]),
         fixed("@daily", any, &[at(0, 0)]),
@@ -48,26 +49,30 @@ pub(super) fn rules() -> Vec<Rule> {
                 at(2, 40),
             ],
         ),
-        fixed("17 30 2 * * *", any, &[time(2, 30, 17, 0)]),
-        fixed("0 3 L * *", |day| day == day.last_of_month(), &[at(3, 0)]),
+        fixed("17 30 2 * * *", any, &[time(2, 30, 17)]),
+        fixed(
+            "0 3 L * *",
+            |day| day.succ_opt().unwrap().day() == 1,
+            &[at(3, 0)],
+        ),
         fixed(
             "15 2 * * SUN",
-            |day| day.weekday() == Weekday::Sunday,
+            |day| day.weekday() == Weekday::Sun,
             &[at(2, 15)],
         ),
         fixed(
             "30 23 * * 6",
-            |day| day.weekday() == Weekday::Saturday,
+            |day| day.weekday() == Weekday::Sat,
             &[at(23, 30)],
         ),
         fixed(
             "0 9 * * MON-FRI",
-            |day| day.weekday().to_monday_one_offset() <= 5,
+            |day| day.weekday().number_from_monday() <= 5,
             &[at(9, 0)],
         ),
         fixed(
             "0 0 13 * 5",
-            |day| day.day() == 13 || day.weekday() == Weekday::Friday,
+            |day| day.day() == 13 || day.weekday() == Weekday::Fri,
             &[at(0, 0)],
         ),
         interval("@hourly", any, |t| t.minute() == 0 && t.second() == 0),
@@ -88,85 +93,58 @@ pub(super) fn rules() -> Vec<Rule> {
     ]
 }
 
-fn midnight(day: Date) -> i64 {
-    let civil = day.to_datetime(Time::midnight());
-    jiff::tz::Offset::UTC
-        .to_timestamp(civil)
-        .unwrap()
-        .as_second()
+fn time(hour: u32, minute: u32, second: u32) -> NaiveTime {
+    NaiveTime::from_hms_opt(hour, minute, second).unwrap()
 }
 
-/// The fires in (after, until], without croner and chrono.
-pub(super) fn oracle(
-    rule: &Rule,
-    zone: &TimeZone,
-    after: Timestamp,
-    until: Timestamp,
-) -> Vec<Timestamp> {
+pub(super) fn local(zone: Tz, instant: Timestamp) -> DateTime<Tz> {
+    zone.timestamp_opt(instant.as_second(), 0).unwrap()
+}
+
+/// The first moment after a gap: clocks are changed at whole minutes.
+fn end_of_gap(zone: Tz, wall: NaiveDateTime) -> DateTime<Tz> {
+    let whole = wall.with_second(0).unwrap().and_utc();
+    let long_before = whole - TimeDelta::hours(50);
+    let minutes = (0..).map(|minute| long_before + TimeDelta::minutes(minute));
+    minutes
+        .map(|minute| minute.with_timezone(&zone))
+        .find(|minute| minute.naive_local() > wall)
+        .unwrap()
+}
+
+/// The fires in (after, until].
+pub(super) fn oracle(rule: &Rule, zone: Tz, after: Timestamp, until: Timestamp) -> Vec<Timestamp> {
     let mut fires = BTreeSet::new();
-    let first = zone.to_datetime(after).date().yesterday().unwrap();
-    let last = zone.to_datetime(until).date().tomorrow().unwrap();
-    let days: Vec<Date> = first
-        .series(1.day())
-        .take_while(|day| *day <= last)
-        .filter(|day| (rule.is_day)(*day))
-        .collect();
-    match &rule.times {
-        Times::Fixed(times) => {
-            for civil in days
-                .iter()
-                .flat_map(|day| times.iter().map(|t| day.to_datetime(*t)))
-            {
-                fires.insert(match zone.to_ambiguous_timestamp(civil).offset() {
-                    AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(civil).unwrap(),
-                    AmbiguousOffset::Fold { before, after } => {
-                        let first = before.to_timestamp(civil).unwrap();
-                        // Where its table ends and its rule begins, jiff sees a fold that is none: Nuuk,
-                        // 2023-10-28 23:00, when only the name of the offset changed.
-                        if zone.to_datetime(first) == civil {
-                            first
-                        } else {
-                            after.to_timestamp(civil).unwrap()
-                        }
-                    }
-                    AmbiguousOffset::Gap { after, .. } => {
-                        let before_the_gap = after.to_timestamp(civil).unwrap();
-                        zone.following(before_the_gap).next().unwrap().timestamp()
-                    }
-                });
-            }
-        }
-        Times::Interval(is_time) => {
-            let seconds: Vec<i64> = (0..86_400_i32)
-                .filter(|s| {
-                    let part = |n: i32| i8::try_from(n).unwrap();
-                    is_time(time(part(s / 3600), part(s / 60 % 60), part(s % 60), 0))
-                })
-                .map(i64::from)
-                .collect();
-            // Between two changes of its offset a zone is as plain as UTC.
-            let mut start = i64::MIN;
-            let before = after.checked_sub(SignedDuration::from_hours(24)).unwrap();
-            let changes = zone.following(before).map(|change| change.timestamp());
-            let changes = changes.take_while(|change| *change <= until);
-            let mut from = before;
-            for end in changes.map(Some).chain([None]) {
-                let offset = i64::from(zone.to_offset(from).seconds());
-                let until = end.map_or(i64::MAX, Timestamp::as_second);
-                for day in &days {
-                    let midnight = midnight(*day) - offset;
-                    if midnight + 86_400 < start || midnight > until {
-                        continue;
-                    }
-                    let here = seconds.iter().map(|second| midnight + second);
-                    let here = here.filter(|second| (start..until).contains(second));
-                    fires.extend(here.map(|second| Timestamp::from_second(second).unwrap()));
+    let first = local(zone, after).date_naive().pred_opt().unwrap();
+    let last = local(zone, until).date_naive().succ_opt().unwrap();
+    let every_second = (0..86_400).map(|s| time(s / 3600, s / 60 % 60, s % 60));
+    let times: Vec<NaiveTime> = match &rule.times {
+        Times::Fixed(times) => times.clone(),
+        Times::Interval(is_time) => every_second.filter(|time| is_time(*time)).collect(),
+    };
+    let days = first.iter_days().take_while(|day| *day <= last);
+    for day in days.filter(|day| (rule.is_day)(*day)) {
+        for wall in times.iter().map(|time| day.and_time(*time)) {
+            match (zone.from_local_datetime(&wall), &rule.times) {
+                (MappedLocalTime::Single(once), _) => fires.insert(once.timestamp()),
+                (MappedLocalTime::Ambiguous(first, _), Times::Fixed(_)) => {
+                    fires.insert(first.timestamp())
                 }
-                start = until;
-                from = end.unwrap_or(from);
-            }
+                (MappedLocalTime::Ambiguous(first, second), Times::Interval(_)) => {
+                    fires.insert(first.timestamp());
+                    fires.insert(second.timestamp())
+                }
+                (MappedLocalTime::None, Times::Fixed(_)) => {
+                    fires.insert(end_of_gap(zone, wall).timestamp())
+                }
+                (MappedLocalTime::None, Times::Interval(_)) => false,
+            };
         }
     }
-    fires.retain(|fire| *fire > after && *fire <= until);
-    fires.into_iter().collect()
+    let fires = fires
+        .into_iter()
+        .map(|second| Timestamp::from_second(second).unwrap());
+    fires
+        .filter(|fire| *fire > after && *fire <= until)
+        .collect()
 }

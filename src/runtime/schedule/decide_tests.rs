@@ -1,6 +1,7 @@
 //! Decisions against a plain model, and whole histories of replicas against what must hold whatever the clocks do.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use proptest::prelude::*;
 
@@ -12,7 +13,7 @@ fn schedule(cron: &str, timezone: &str, misfire: &str) -> Schedule {
         "name = \"s\"\ndescription = \"d\"\nkind = \"k\"\ncron = {cron:?}\ntimezone = {timezone:?}\n\
          [misfire]\n{misfire}\n"
     );
-    Schedule::parse("s.toml", &text).unwrap()
+    Schedule::parse(Path::new("s.toml"), &text).unwrap()
 }
 
 fn utc(text: &str) -> Timestamp {
@@ -138,7 +139,7 @@ fn years_of_seconds_are_not_walked_through() {
 #[test]
 fn what_ships_is_read_and_fires() {
     for (file_name, text) in SHIPPED {
-        let schedule = Schedule::parse(file_name, text).unwrap();
+        let schedule = Schedule::parse(Path::new(file_name), text).unwrap();
         assert!(!schedule.paused);
         let next = crate::runtime::schedule::preview(&schedule, utc("2026-01-05T00:00:00Z"), 2);
         assert_eq!(next.len(), 2);

@@ -1,9 +1,13 @@
 //! A schedule's file: one TOML document each. `jobs/nightly_verification.toml` explains the keys.
 
+use std::path::Path;
+
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{calendar::Calendar, strict};
+use super::calendar::{Calendar, CalendarError};
+use crate::config::{Invalid, Place, Problem, ProblemKind, strict};
 
 /// The longest name of a schedule or a kind: both are label values and parts of keys.
 const NAME_MAX: usize = 64;
@@ -13,26 +17,6 @@ const WINDOW_HOURS_MAX: u32 = 366 * 24;
 const MISFIRE_MAX: u32 = 1000;
 const WINDOW_HOURS_DEFAULT: u32 = 24;
 const MISFIRE_DEFAULT: u32 = 10;
-
-/// The keys of a file, by table. A payload's keys belong to the kind of job.
-const KEYS: [(&str, &[&str]); 2] = [
-    (
-        "",
-        &[
-            "name",
-            "description",
-            "kind",
-            "payload",
-            "cron",
-            "timezone",
-            "misfire",
-            "overlap",
-            "priority",
-            "paused",
-        ],
-    ),
-    ("misfire", &["policy", "window_hours", "max"]),
-];
 
 /// Which job runs when.
 #[derive(Debug, Clone)]
@@ -58,6 +42,10 @@ pub struct Schedule {
     /// Whether nothing fires.
     pub paused: bool,
     calendar: Calendar,
+    /// Where `kind` stands.
+    pub(super) kind_place: Place,
+    /// Where `payload` stands.
+    pub(super) payload_place: Place,
 }
 
 /// What happens to fires that were missed.
@@ -72,7 +60,7 @@ pub struct Misfire {
 }
 
 /// Which missed fires are made up for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MisfirePolicy {
     /// None.
@@ -85,7 +73,7 @@ pub enum MisfirePolicy {
 }
 
 /// What happens to a fire while the job of an earlier one still runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Overlap {
     /// It starts no job.
@@ -98,13 +86,14 @@ pub enum Overlap {
 }
 
 /// The document as TOML has it. What must be there is optional here, so that all that is missing is told at once.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Document {
     name: Option<String>,
     description: Option<String>,
     kind: Option<String>,
     #[serde(default)]
+    #[schemars(with = "Map<String, Value>")]
     payload: toml::Table,
     cron: Option<String>,
     timezone: Option<String>,
@@ -117,7 +106,7 @@ struct Document {
     paused: bool,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct MisfireTable {
     #[serde(default)]
@@ -127,12 +116,13 @@ struct MisfireTable {
 }
 
 impl Schedule {
-    /// Reads a file's text. `file_name` is the last part of its path, `<name>.toml`.
+    /// Reads the text of a file, whose path ends in `<name>.toml`.
     ///
     /// # Errors
-    /// All that is wrong with it, each a sentence that says what to do.
-    pub fn parse(file_name: &str, text: &str) -> Result<Self, Vec<String>> {
-        let document: Document = strict::parse(text, &KEYS)?;
+    /// All that is wrong with it, each with its line and what to do.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        let document: Document = strict::parse(path, text)?;
+        let place = |key: &str| strict::place_of(path, text, key);
         let mut problems = Vec::new();
         let name = required(document.name, "name", "\"nightly\"", &mut problems);
         let description = required(
@@ -149,24 +139,27 @@ impl Schedule {
             if let Some(value) = value
                 && !is_identifier(value)
             {
-                problems.push(format!(
-                    "{key} = {value:?} must be lower-case letters, digits, \"-\" and \"_\", start with a letter, and \
-                     have at most {NAME_MAX} characters"
-                ));
+                let problem = format!(
+                    "= {value:?} must be lower-case letters, digits, \"-\" and \"_\", start with a letter, and have \
+                     at most {NAME_MAX} characters"
+                );
+                problems.push(Invalid::new(key, problem));
             }
         }
         if let Some(name) = &name
-            && file_name.strip_suffix(".toml") != Some(name)
+            && path.file_name() != Some(format!("{name}.toml").as_ref())
         {
-            problems.push(format!(
-                "name = {name:?} must be that of its file, {file_name:?}: rename one of them (a schedule with a new \
-                 name starts anew)"
-            ));
+            let file_name = path.file_name().unwrap_or_default();
+            let problem = format!(
+                "= {name:?} must be that of its file, {file_name:?}: rename one of them (a schedule with a new name \
+                 starts anew)"
+            );
+            problems.push(Invalid::new("name", problem));
         }
         // Without an expression only the zone is looked at.
         let calendar = Calendar::new(cron.as_deref().unwrap_or("@daily"), &timezone);
         let calendar = calendar.map_err(|errors| {
-            problems.extend(errors.iter().map(ToString::to_string));
+            problems.extend(errors.iter().map(no_calendar));
         });
         let misfire = document.misfire.check(&mut problems);
         let payload = object(document.payload, "payload", &mut problems);
@@ -187,9 +180,11 @@ impl Schedule {
                     priority: document.priority,
                     paused: document.paused,
                     calendar,
+                    kind_place: place("kind"),
+                    payload_place: place("payload"),
                 })
             }
-            _ => Err(problems),
+            _ => Err(located(problems, place)),
         }
     }
 
@@ -207,7 +202,7 @@ impl Schedule {
 }
 
 impl MisfireTable {
-    fn check(&self, problems: &mut Vec<String>) -> Misfire {
+    fn check(&self, problems: &mut Vec<Invalid>) -> Misfire {
         let window_hours = self.window_hours.unwrap_or(WINDOW_HOURS_DEFAULT);
         let max = self.max.unwrap_or(MISFIRE_DEFAULT);
         for (key, value, most) in [
@@ -215,20 +210,18 @@ impl MisfireTable {
             ("max", max, MISFIRE_MAX),
         ] {
             if !(1..=most).contains(&value) {
-                problems.push(format!("misfire.{key} = {value} must be 1 to {most}"));
+                let problem = format!("= {value} must be 1 to {most}");
+                problems.push(Invalid::new(format!("misfire.{key}"), problem));
             }
         }
         // A limit that limits nothing was meant for something else.
         if self.max.is_some() && self.policy != MisfirePolicy::All {
-            problems.push(
-                "misfire.max is for policy = \"all\": remove it, or change the policy".to_owned(),
-            );
+            let problem = "is for policy = \"all\": remove it, or change the policy";
+            problems.push(Invalid::new("misfire.max", problem));
         }
         if self.window_hours.is_some() && self.policy == MisfirePolicy::Skip {
-            problems.push(
-                "misfire.window_hours means nothing with policy = \"skip\": remove it, or change the policy"
-                    .to_owned(),
-            );
+            let problem = "means nothing with policy = \"skip\": remove it, or change the policy";
+            problems.push(Invalid::new("misfire.window_hours", problem));
         }
         Misfire {
             policy: self.policy,
@@ -238,17 +231,39 @@ impl MisfireTable {
     }
 }
 
+/// The calendar's sentences begin with their key, as they may stand alone.
+fn no_calendar(error: &CalendarError) -> Invalid {
+    let key = match error {
+        CalendarError::Zone { .. } => "timezone",
+        _ => "cron",
+    };
+    let sentence = error.to_string();
+    let problem = sentence.strip_prefix(key).unwrap_or(&sentence);
+    Invalid::new(key, problem.trim_start())
+}
+
+/// Adds their places, and goes by them.
+fn located(problems: Vec<Invalid>, place: impl Fn(&str) -> Place) -> Vec<Problem> {
+    let locate = |Invalid { key, problem }| Problem {
+        place: place(&key),
+        key,
+        kind: ProblemKind::Invalid(problem),
+    };
+    let mut problems: Vec<Problem> = problems.into_iter().map(locate).collect();
+    problems.sort_by(|one, other| one.place.cmp(&other.place));
+    problems
+}
+
 fn required(
     value: Option<String>,
     key: &str,
     example: &str,
-    problems: &mut Vec<String>,
+    problems: &mut Vec<Invalid>,
 ) -> Option<String> {
     let value = value.filter(|value| !value.trim().is_empty());
     if value.is_none() {
-        problems.push(format!(
-            "{key} is missing: add for example {key} = {example}"
-        ));
+        let problem = format!("is missing: add for example {key} = {example}");
+        problems.push(Invalid::new(key, problem));
     }
     value
 }
@@ -261,7 +276,7 @@ fn is_identifier(text: &str) -> bool {
         && text.bytes().all(is_part)
 }
 
-fn object(table: toml::Table, path: &str, problems: &mut Vec<String>) -> Value {
+fn object(table: toml::Table, path: &str, problems: &mut Vec<Invalid>) -> Value {
     let member = |(key, value)| {
         let path = format!("{path}.{key}");
         (key, json(value, &path, problems))
@@ -270,7 +285,7 @@ fn object(table: toml::Table, path: &str, problems: &mut Vec<String>) -> Value {
 }
 
 /// TOML as JSON. Dates and times become their text, as RFC 3339 writes them.
-fn json(value: toml::Value, path: &str, problems: &mut Vec<String>) -> Value {
+fn json(value: toml::Value, path: &str, problems: &mut Vec<Invalid>) -> Value {
     match value {
         toml::Value::String(text) => Value::String(text),
         toml::Value::Integer(number) => number.into(),
@@ -278,9 +293,8 @@ fn json(value: toml::Value, path: &str, problems: &mut Vec<String>) -> Value {
         toml::Value::Datetime(time) => Value::String(time.to_string()),
         toml::Value::Float(number) => {
             if !number.is_finite() {
-                problems.push(format!(
-                    "{path} = {number} does not exist in JSON: write a finite number"
-                ));
+                let problem = format!("= {number} does not exist in JSON: write a finite number");
+                problems.push(Invalid::new(path, problem));
             }
             number.into()
         }

@@ -1,21 +1,22 @@
 //! Schedules: which job runs when.
 //!
-//! Everything here is pure: files and times in, decisions out. [`mod@file`] reads a schedule, [`calendar`] knows its fires,
-//! [`mod@decide`] says which of them are due, late or to be left. What is not here: the clock, the table of cursors, and the
+//! Nearly everything here is pure: files and times in, decisions out. [`fn@load`] finds the files, [`mod@file`] reads one,
+//! [`calendar`] knows its fires, [`mod@decide`] says which of them are due, late or to be left. What is not here: the clock, the table of cursors, and the
 //! table `schedule_fire` whose primary key (schedule, fire time) is what keeps any number of replicas from firing twice.
 //! Nothing here may be relied on for that; it is enough that no fire is lost.
 
 pub mod calendar;
 pub mod decide;
 pub mod file;
-mod nearest;
-mod strict;
+mod load;
+mod wall;
 
 use jiff::Timestamp;
 
 pub use calendar::{Calendar, CalendarError};
 pub use decide::{Decisions, Fire, ON_TIME, Skip, SkipReason, decide};
 pub use file::{Misfire, MisfirePolicy, Overlap, Schedule};
+pub use load::{check, load};
 
 /// The schedules that ship with the program: file name and text.
 pub const SHIPPED: [(&str, &str); 2] = [
@@ -51,11 +52,4 @@ pub fn preview(schedule: &Schedule, now: Timestamp, count: usize) -> Vec<Upcomin
         local: calendar.local(fire_time),
     };
     fires.take(count.min(PREVIEW_MAX)).map(upcoming).collect()
-}
-
-pub fn load(_: Option<&std::path::Path>) -> Result<Vec<Schedule>, Vec<String>> {
-    SHIPPED.iter().map(|(n, t)| Schedule::parse(n, t)).collect()
-}
-pub fn check<S>(_: &[Schedule], _: &super::registry::Registry<S>) -> Result<(), Vec<String>> {
-    Ok(())
 }

@@ -14,12 +14,9 @@ use trailkeeper::runtime::amqp::{
     topology::{DEAD, JOBS},
 };
 
-use super::{
-    Bridge,
-    client::{Client, header, properties},
-    memory::Memory,
-    settings, until,
-};
+use crate::support::amqp_client::{Client, header, properties};
+
+use super::{Bridge, memory::Memory, settings, until};
 use crate::support::rabbitmq::RabbitMq;
 
 fn ids(name: &str, count: u32) -> Vec<String> {

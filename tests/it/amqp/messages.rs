@@ -19,11 +19,9 @@ use trailkeeper::{
     },
 };
 
-use super::{
-    Bridge,
-    client::{Client, header, properties, with_headers},
-    memory, settings, until,
-};
+use crate::support::amqp_client::{Client, header, properties, with_headers};
+
+use super::{Bridge, memory, settings, until};
 use crate::support::rabbitmq::RabbitMq;
 
 const KIND: &str = "trail.verify";

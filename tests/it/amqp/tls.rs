@@ -7,7 +7,8 @@ use rcgen::{
 };
 use trailkeeper::runtime::amqp::{ports::Message, tls::Tls};
 
-use super::{Bridge, client::Client, settings, until};
+use super::{Bridge, settings, until};
+use crate::support::amqp_client::Client;
 use crate::support::rabbitmq::{RabbitMq, ServerTls};
 
 fn authority(path: &Path, name: &str) -> Issuer<'static, KeyPair> {

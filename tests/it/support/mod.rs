@@ -1,9 +1,11 @@
 //! What the tests share.
 
+pub(crate) mod amqp_client;
 pub(crate) mod loaded;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod rabbitmq;
+pub(crate) mod store;
 pub(crate) mod tamper;
 pub(crate) mod tools;
 pub(crate) mod trails;

@@ -28,7 +28,10 @@ impl Fleet {
         let broker = RabbitMq::start();
         scene.setting = scene
             .setting
-            .with("amqp", format!("url = {:?}\nreconnect_max_seconds = 1", broker.url()))
+            .with(
+                "amqp",
+                format!("url = {:?}\nreconnect_max_seconds = 1", broker.url()),
+            )
             .with("jobs", "lease_seconds = 3\nretry_base_seconds = 0");
         let workers = vec![
             Worker::start(&scene.setting, "a"),
@@ -64,14 +67,20 @@ impl Fleet {
     async fn wait_sent(&self) {
         let deadline = std::time::Instant::now() + crate::support::worker::PATIENCE;
         while self.scene.store().outbox_depth().await.expect("depth").0 > 0 {
-            assert!(std::time::Instant::now() < deadline, "events are not sent: {}", self.workers[0].log());
+            assert!(
+                std::time::Instant::now() < deadline,
+                "events are not sent: {}",
+                self.workers[0].log()
+            );
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     }
 }
 
 fn effect(sleep_ms: u64) -> Vec<u8> {
-    json!({"effect": true, "sleep_ms": sleep_ms}).to_string().into_bytes()
+    json!({"effect": true, "sleep_ms": sleep_ms})
+        .to_string()
+        .into_bytes()
 }
 
 /// From a message to its job, the event that tells of its end, and the answer to who asked.
@@ -81,10 +90,18 @@ fn a_message_becomes_a_job_an_event_and_an_answer() {
         let fleet = Fleet::start().await;
         let client = fleet.client().await;
         client.queue("answers").await;
-        let asking = properties("q1").with_reply_to("answers".into()).with_correlation_id("question 1".into());
+        let asking = properties("q1")
+            .with_reply_to("answers".into())
+            .with_correlation_id("question 1".into());
         client.send("verify_trail", asking, b"{}").await;
         client.send("verify_trail", properties("q1"), b"{}").await;
-        client.send("verify_trail", properties("q2"), br#"{"organisations":[1]}"#).await;
+        client
+            .send(
+                "verify_trail",
+                properties("q2"),
+                br#"{"organisations":[1]}"#,
+            )
+            .await;
         client.send("check_api_keys", properties("q3"), b"{}").await;
         client.send("verify_piece", properties("q4"), b"{}").await;
         let dead = async || client.count("trailkeeper.dead").await;
@@ -92,18 +109,41 @@ fn a_message_becomes_a_job_an_event_and_an_answer() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         until("the jobs were taken in", || {
-            fleet.workers.iter().filter_map(|w| w.metric("trailkeeper_amqp_messages_total{result=\"new\"}")).sum::<f64>() >= 2.0
+            fleet
+                .workers
+                .iter()
+                .filter_map(|w| w.metric("trailkeeper_amqp_messages_total{result=\"new\"}"))
+                .sum::<f64>()
+                >= 2.0
         });
         fleet.scene.settle().await;
         fleet.wait_sent().await;
         let answers = client.drain("answers").await;
         assert_eq!(answers.len(), 1);
         let answer: Value = serde_json::from_slice(&answers[0].data).expect("JSON");
-        assert_eq!(answers[0].properties.correlation_id().as_ref().map(|id| id.as_str()), Some("question 1"));
-        assert_eq!((&answer["state"], &answer["outcome"]["verdict"]), (&json!("succeeded"), &json!("tampered")));
+        assert_eq!(
+            answers[0]
+                .properties
+                .correlation_id()
+                .as_ref()
+                .map(|id| id.as_str()),
+            Some("question 1")
+        );
+        assert_eq!(
+            (&answer["state"], &answer["outcome"]["verdict"]),
+            (&json!("succeeded"), &json!("tampered"))
+        );
         let events = fleet.events().await;
-        let expected = [("api_key.overdue", 18), ("integrity.failed", 1), ("job.rejected", 2), ("job.succeeded", 2)];
-        let expected: BTreeMap<String, usize> = expected.into_iter().map(|(k, n)| (k.to_owned(), n)).collect();
+        let expected = [
+            ("api_key.overdue", 18),
+            ("integrity.failed", 1),
+            ("job.rejected", 2),
+            ("job.succeeded", 2),
+        ];
+        let expected: BTreeMap<String, usize> = expected
+            .into_iter()
+            .map(|(k, n)| (k.to_owned(), n))
+            .collect();
         assert_eq!(events, expected);
         let reasons: HashSet<String> = client
             .drain("trailkeeper.dead")
@@ -111,7 +151,10 @@ fn a_message_becomes_a_job_an_event_and_an_answer() {
             .iter()
             .map(|dead| header(dead, "x-trailkeeper-reason").expect("a reason"))
             .collect();
-        assert_eq!(reasons, HashSet::from(["unknown_kind".to_owned(), "invalid_payload".to_owned()]));
+        assert_eq!(
+            reasons,
+            HashSet::from(["unknown_kind".to_owned(), "invalid_payload".to_owned()])
+        );
     });
 }
 
@@ -124,7 +167,9 @@ fn broker_database_and_workers_may_die_under_load() {
         let send = async |fleet: &Fleet, from: usize, to: usize| {
             let client = fleet.client().await;
             for id in from..to {
-                client.send("probe", properties(&id.to_string()), &effect(10)).await;
+                client
+                    .send("probe", properties(&id.to_string()), &effect(10))
+                    .await;
             }
         };
         send(&fleet, 0, 200).await;
@@ -134,7 +179,13 @@ fn broker_database_and_workers_may_die_under_load() {
         fleet.workers[0].kill();
         fleet.workers[0] = Worker::spawn(&fleet.scene.setting, "a");
         send(&fleet, 200, 400).await;
-        fleet.scene.state.server.as_mut().expect("a server").restart();
+        fleet
+            .scene
+            .state
+            .server
+            .as_mut()
+            .expect("a server")
+            .restart();
         send(&fleet, 300, 500).await;
         fleet.broker.close_connections();
         send(&fleet, 400, MESSAGES).await;
@@ -144,14 +195,21 @@ fn broker_database_and_workers_may_die_under_load() {
             if rows >= MESSAGES as i64 {
                 break;
             }
-            assert!(std::time::Instant::now() < deadline, "{rows} effects:\n{}", fleet.workers[1].log());
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{rows} effects:\n{}",
+                fleet.workers[1].log()
+            );
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
         fleet.scene.settle().await;
         fleet.wait_sent().await;
         let all = MESSAGES as i64;
         assert_eq!(fleet.scene.effects().await, (all, all));
-        assert_eq!(fleet.events().await, BTreeMap::from([("job.succeeded".to_owned(), MESSAGES)]));
+        assert_eq!(
+            fleet.events().await,
+            BTreeMap::from([("job.succeeded".to_owned(), MESSAGES)])
+        );
         for worker in &mut fleet.workers {
             worker.wait_ready();
         }
@@ -167,18 +225,33 @@ fn a_worker_does_without_its_broker_for_a_while() {
         fleet.workers[1].kill();
         fleet.workers[1] = Worker::spawn(&fleet.scene.setting, "b");
         until("it says what is missing", || {
-            fleet.workers[1].get("/readyz").is_some_and(|(status, body)| {
-                status == 503 && body.contains("\"state\":\"ok\"") && !body.contains("\"amqp\":\"ok\"")
-            })
+            fleet.workers[1]
+                .get("/readyz")
+                .is_some_and(|(status, body)| {
+                    status == 503
+                        && body.contains("\"state\":\"ok\"")
+                        && !body.contains("\"amqp\":\"ok\"")
+                })
         });
-        assert_eq!(fleet.workers[1].get("/livez").map(|(status, _)| status), Some(200));
-        fleet.scene.store().enqueue(&[super::marking(0)]).await.expect("enqueue");
+        assert_eq!(
+            fleet.workers[1].get("/livez").map(|(status, _)| status),
+            Some(200)
+        );
+        fleet
+            .scene
+            .store()
+            .enqueue(&[super::marking(0)])
+            .await
+            .expect("enqueue");
         fleet.scene.settle().await;
         fleet.broker.restart();
         for worker in &mut fleet.workers {
             worker.wait_ready();
         }
         fleet.wait_sent().await;
-        assert_eq!(fleet.events().await, BTreeMap::from([("job.succeeded".to_owned(), 1)]));
+        assert_eq!(
+            fleet.events().await,
+            BTreeMap::from([("job.succeeded".to_owned(), 1)])
+        );
     });
 }

@@ -14,20 +14,20 @@ use lapin::{
 use trailkeeper::runtime::amqp::topology::{DEAD, EVENTS, JOBS};
 
 /// A connection of a test.
-pub(super) struct Client {
+pub(crate) struct Client {
     _connection: Connection,
-    pub(super) channel: Channel,
+    pub(crate) channel: Channel,
 }
 
 /// Properties of an ordinary message.
-pub(super) fn properties(id: &str) -> BasicProperties {
+pub(crate) fn properties(id: &str) -> BasicProperties {
     BasicProperties::default()
         .with_message_id(id.into())
         .with_app_id("billing".into())
         .with_delivery_mode(2)
 }
 
-pub(super) fn with_headers(
+pub(crate) fn with_headers(
     properties: BasicProperties,
     headers: &[(&str, &str)],
 ) -> BasicProperties {
@@ -38,7 +38,7 @@ pub(super) fn with_headers(
     properties.with_headers(table)
 }
 
-pub(super) fn header(delivery: &Delivery, name: &str) -> Option<String> {
+pub(crate) fn header(delivery: &Delivery, name: &str) -> Option<String> {
     match delivery.properties.headers().as_ref()?.inner().get(name)? {
         AMQPValue::LongString(text) => Some(text.to_string()),
         other => panic!("{name} is {other:?}"),
@@ -46,7 +46,7 @@ pub(super) fn header(delivery: &Delivery, name: &str) -> Option<String> {
 }
 
 impl Client {
-    pub(super) async fn connect(url: &str) -> Self {
+    pub(crate) async fn connect(url: &str) -> Self {
         let connection = Connection::connect(url, ConnectionProperties::default())
             .await
             .expect("connect");
@@ -62,7 +62,7 @@ impl Client {
     }
 
     /// Sends and waits for the broker to have it.
-    pub(super) async fn send(&self, kind: &str, properties: BasicProperties, body: &[u8]) {
+    pub(crate) async fn send(&self, kind: &str, properties: BasicProperties, body: &[u8]) {
         let confirm = self
             .channel
             .basic_publish(
@@ -79,7 +79,7 @@ impl Client {
     }
 
     /// Sends ordinary messages, without waiting in between.
-    pub(super) async fn send_many(&self, ids: impl IntoIterator<Item = String>) {
+    pub(crate) async fn send_many(&self, ids: impl IntoIterator<Item = String>) {
         let mut confirms = Vec::new();
         for id in ids {
             let confirm = self.channel.basic_publish(
@@ -97,7 +97,7 @@ impl Client {
     }
 
     /// A queue of its own for answers.
-    pub(super) async fn queue(&self, name: &str) {
+    pub(crate) async fn queue(&self, name: &str) {
         let options = QueueDeclareOptions {
             durable: true,
             ..Default::default()
@@ -109,7 +109,7 @@ impl Client {
     }
 
     /// A queue of its own for events whose type matches.
-    pub(super) async fn subscribe(&self, name: &str, pattern: &str) {
+    pub(crate) async fn subscribe(&self, name: &str, pattern: &str) {
         self.queue(name).await;
         self.channel
             .queue_bind(
@@ -123,7 +123,7 @@ impl Client {
             .expect("bind the queue");
     }
 
-    pub(super) async fn count(&self, queue: &str) -> u32 {
+    pub(crate) async fn count(&self, queue: &str) -> u32 {
         let options = QueueDeclareOptions {
             passive: true,
             ..Default::default()
@@ -136,7 +136,7 @@ impl Client {
     }
 
     /// Takes everything out of a queue.
-    pub(super) async fn drain(&self, queue: &str) -> Vec<Delivery> {
+    pub(crate) async fn drain(&self, queue: &str) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         while let Some(message) = self
             .channel
@@ -152,7 +152,7 @@ impl Client {
     }
 
     /// Takes the dead letters, by message id.
-    pub(super) async fn dead(&self) -> HashMap<String, Delivery> {
+    pub(crate) async fn dead(&self) -> HashMap<String, Delivery> {
         let letters = self.drain(DEAD).await;
         letters
             .into_iter()
