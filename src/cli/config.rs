@@ -37,14 +37,15 @@ enum Command {
     Show(Input),
 }
 
+/// What most commands take.
 #[derive(Debug, Args)]
-struct Input {
+pub(super) struct Input {
     /// Configuration file
     #[arg(long, value_name = "FILE", env = "TRAILKEEPER_CONFIG")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// How to print the result
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    pub(super) format: Format,
 }
 
 impl Input {

@@ -1,10 +1,20 @@
 //! Floor 5: the command line. Parses, calls a service, prints; rules of its own it has none.
 
 mod config;
+mod dead;
 mod demo;
+mod enqueue;
+mod job;
+mod jobs;
+mod migrate;
 mod progress;
+mod schema;
+mod store;
+mod table;
 mod text;
 mod verify;
+mod wait;
+mod when;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -69,6 +79,17 @@ struct Arguments {
 enum Command {
     /// Verify the audit trail of a QWED database
     Verify(Box<verify::Arguments>),
+    /// Queue a job
+    Enqueue(Box<enqueue::Arguments>),
+    /// Look at jobs, cancel them or try them again
+    Jobs(jobs::Arguments),
+    /// Look at dead jobs, run them again or delete them
+    Dead(dead::Arguments),
+    /// List the kinds of jobs, or print the JSON Schema of a kind's payload
+    Schema(schema::Arguments),
+    /// Bring the tables of the state database up to date
+    #[command(after_help = migrate::AFTER)]
+    Migrate(config::Input),
     /// Check the configuration, or show which one is in force
     Config(config::Arguments),
     /// Make a small sample QWED database, tamper with it and verify it
@@ -79,6 +100,11 @@ enum Command {
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Enqueue(arguments) => enqueue::run(*arguments),
+        Command::Jobs(arguments) => jobs::run(&arguments),
+        Command::Dead(arguments) => dead::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Migrate(input) => migrate::run(&input),
         Command::Config(arguments) => config::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     };

@@ -8,6 +8,7 @@ mod diagnosis;
 mod fixtures;
 mod limits;
 mod live_writer;
+mod operator;
 mod postgres;
 mod properties;
 mod state;

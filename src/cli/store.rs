@@ -1,0 +1,38 @@
+//! Runs a command that needs our own database.
+
+use std::path::Path;
+
+use super::Failure;
+use crate::{
+    config::{Config, Environment},
+    state::{StateError, Store},
+};
+
+/// Loads the configuration, opens the database, brings its tables up to date and runs `command`.
+pub(super) fn with_store<T>(
+    config: Option<&Path>,
+    command: impl AsyncFnOnce(&Config, &Store) -> anyhow::Result<T>,
+) -> Result<T, Failure> {
+    let config = Config::load(config, &Environment::of_process()).map_err(Failure::usage)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::could_not_check)?;
+    let done = runtime.block_on(async {
+        let url = config.state_url();
+        let mut store = Store::open(url.expose(), config.state.max_connections).await?;
+        if !config.amqp.url.is_empty() {
+            store = store.publishing_events();
+        }
+        store.migrate().await?;
+        let done = command(&config, &store).await;
+        store.close().await;
+        done
+    });
+    done.map_err(|error| match error.downcast_ref::<StateError>() {
+        // Its text has its causes in it; as a chain they would be told twice.
+        Some(told @ StateError::Refused(_)) => Failure::usage(anyhow::anyhow!("{told}")),
+        Some(told) => Failure::could_not_check(anyhow::anyhow!("{told}")),
+        None => Failure::could_not_check(error),
+    })
+}
