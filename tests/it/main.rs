@@ -11,5 +11,6 @@ mod live_writer;
 mod operator;
 mod postgres;
 mod properties;
+mod schemas;
 mod state;
 mod support;
