@@ -1,13 +1,22 @@
 //! Floor 5: the command line. Parses, calls a service, prints; rules of its own it has none.
 
 mod config;
+mod dead;
 mod demo;
+mod enqueue;
+mod job;
+mod jobs;
+mod migrate;
 mod progress;
 mod run;
 mod schedules;
+mod schema;
 mod store;
+mod table;
 mod text;
 mod verify;
+mod wait;
+mod when;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -74,6 +83,17 @@ enum Command {
     Verify(Box<verify::Arguments>),
     /// Look at schedules, pause them or run one now
     Schedules(schedules::Arguments),
+    /// Queue a job
+    Enqueue(Box<enqueue::Arguments>),
+    /// Look at jobs, cancel them or try them again
+    Jobs(jobs::Arguments),
+    /// Look at dead jobs, run them again or delete them
+    Dead(dead::Arguments),
+    /// List the kinds of jobs, or print the JSON Schema of a kind's payload
+    Schema(schema::Arguments),
+    /// Bring the tables of the state database up to date
+    #[command(after_help = migrate::AFTER)]
+    Migrate(config::Input),
     /// Check the configuration, or show which one is in force
     Config(config::Arguments),
     /// Run the worker: take jobs from schedules, RabbitMQ and the command line until stopped
@@ -87,6 +107,11 @@ pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
+        Command::Enqueue(arguments) => enqueue::run(*arguments),
+        Command::Jobs(arguments) => jobs::run(&arguments),
+        Command::Dead(arguments) => dead::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Migrate(input) => migrate::run(&input),
         Command::Config(arguments) => config::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),

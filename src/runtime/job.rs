@@ -48,6 +48,9 @@ pub enum Uniqueness {
     WhileQueued,
 }
 
+/// Makes a job of a kind from a payload.
+pub type Maker = dyn Fn(&str, Value) -> Result<NewJob, JobError> + Send + Sync;
+
 /// What a run gets besides its payload.
 pub struct Context<S> {
     /// The job's id.
@@ -69,7 +72,7 @@ pub struct Context<S> {
     /// The worker's name.
     pub worker: String,
     /// Makes jobs of other kinds.
-    pub maker: Arc<dyn Fn(&str, Value) -> Result<NewJob, JobError> + Send + Sync>,
+    pub maker: Arc<Maker>,
 }
 
 /// How far a run is; stored with every heartbeat.

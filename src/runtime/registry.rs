@@ -158,6 +158,14 @@ impl<S: Send + Sync + 'static> Registry<S> {
         self.kinds.get(name)
     }
 
+    /// One kind, internal or not.
+    ///
+    /// # Errors
+    /// If there is none of this name, with the name that may have been meant.
+    pub fn find(&self, name: &str) -> Result<&Kind<S>, Refusal> {
+        self.kind(name).ok_or_else(|| self.unknown(name))
+    }
+
     /// Whether somebody outside may ask for this job.
     ///
     /// # Errors

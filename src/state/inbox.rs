@@ -55,6 +55,23 @@ impl Store {
         taken.duplicates = arrivals.len() as u64 - taken.new;
         Ok(taken)
     }
+
+    /// The id of the job that a message led to; none if it was never taken in, or forgotten since.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn job_of_message(
+        &self,
+        source: &str,
+        message_id: &str,
+    ) -> Result<Option<String>, StateError> {
+        let select = self
+            .query("SELECT job_id FROM inbox WHERE source = $1 AND message_id = $2")
+            .bind(source.to_owned())
+            .bind(message_id.to_owned());
+        let rows = self.read(select).await?;
+        rows.first().map(|row| column(row, "job_id")).transpose()
+    }
 }
 
 impl Tx {

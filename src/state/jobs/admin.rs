@@ -220,20 +220,26 @@ impl Store {
     }
 
     /// Queues a job that is dead or was cancelled again, with all its attempts; of a parent only the children that
-    /// failed run again.
+    /// failed run again. A child alone cannot: its parent has counted its end already.
     ///
     /// # Errors
-    /// If the job has not ended, or succeeded.
+    /// If the job has not ended, or succeeded, or is a child.
     pub async fn retry(&self, id: &str) -> Result<(), StateError> {
         let mut tx = self.begin().await?;
         let reset = "UPDATE job SET state = 'queued', attempt = 0, crashes = 0, fence = fence + 1, error = NULL, \
                      cancel_requested = 0, finished_at = NULL, run_at = {now} \
                      WHERE state IN ('dead', 'cancelled') AND";
-        let again = tx.query(&format!("{reset} id = $1")).bind(id.to_owned());
+        let again = tx
+            .query(&format!("{reset} id = $1 AND parent_id IS NULL"))
+            .bind(id.to_owned());
         if tx.execute(again).await? == 0 {
-            return Err(StateError::Refused(format!(
-                "job {id} is not dead or cancelled, so there is nothing to try again"
-            )));
+            let parent = self.job(id).await?.and_then(|job| job.parent_id);
+            return Err(StateError::Refused(match parent {
+                Some(parent) => format!("job {id} is a part of job {parent}; try that one again"),
+                None => {
+                    format!("job {id} is not dead or cancelled, so there is nothing to try again")
+                }
+            }));
         }
         // A job that was cancelled has forgotten its plan and makes a new one, with new children.
         let forgotten = tx
@@ -255,7 +261,19 @@ impl Store {
         tx.commit("retry").await
     }
 
-    /// Deletes dead jobs, or only the one given.
+    /// The ids of dead jobs, the oldest first; children stand and fall with their parents.
+    ///
+    /// # Errors
+    /// As [`Self::jobs`].
+    pub async fn dead_jobs(&self, limit: i64) -> Result<Vec<String>, StateError> {
+        let select = self.query(
+            "SELECT id FROM job WHERE state = 'dead' AND parent_id IS NULL ORDER BY created_at, id LIMIT $1",
+        );
+        let rows = self.read(select.bind(limit)).await?;
+        rows.iter().map(|row| column(row, "id")).collect()
+    }
+
+    /// Deletes dead jobs, or only the one given, with their children.
     ///
     /// # Errors
     /// As [`Self::jobs`].
@@ -263,7 +281,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let delete = match id {
             Some(id) => tx
-                .query("DELETE FROM job WHERE state = 'dead' AND id = $1")
+                .query("DELETE FROM job WHERE state = 'dead' AND parent_id IS NULL AND id = $1")
                 .bind(id.to_owned()),
             None => tx.query("DELETE FROM job WHERE state = 'dead' AND parent_id IS NULL"),
         };

@@ -552,6 +552,14 @@ async fn a_dead_child_is_tried_again_with_its_parent(test: TestStore) {
         },
     )
     .await;
+    // Alone it would be counted twice, and without it the parent would lack a part.
+    let error = test.store.retry(&children[1].id).await;
+    let error = error.expect_err("it is a part").to_string();
+    assert!(error.contains(&parent.id), "{error}");
+    let purged = test.store.purge_dead(Some(&children[1].id)).await;
+    assert_eq!(purged.expect("purge"), 0);
+    let dead = test.store.dead_jobs(10).await.expect("list");
+    assert_eq!(dead, std::slice::from_ref(&parent.id));
     test.store.retry(&parent.id).await.expect("retry");
     let child = claim_one(&test.store).await;
     assert_eq!(
