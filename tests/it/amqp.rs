@@ -5,12 +5,13 @@ mod faults;
 mod memory;
 mod messages;
 mod tls;
+mod topology;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
-use trailkeeper::runtime::amqp::{Settings, status::Status, supervisor};
+use trailkeeper::runtime::amqp::{LOG_DIRECTIVE, Settings, status::Status, supervisor};
 
 use memory::Memory;
 
@@ -30,6 +31,7 @@ fn settings(url: &str) -> Settings {
     let mut settings = Settings::new(url).expect("a usable URL");
     settings.first_backoff = Duration::from_millis(100);
     settings.longest_backoff = Duration::from_secs(1);
+    settings.answer_timeout = Duration::from_secs(5);
     settings
 }
 
@@ -42,6 +44,12 @@ impl Bridge {
     }
 
     fn launch(settings: Settings, memory: Arc<Memory>) -> Self {
+        // Shown when a test fails. Set once for the process; later calls find it done.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(format!("debug,{LOG_DIRECTIVE}"))
+            .with_ansi(false)
+            .with_test_writer()
+            .try_init();
         let status = Arc::new(Status::default());
         let stop = CancellationToken::new();
         let task = tokio::spawn({

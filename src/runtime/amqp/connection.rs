@@ -6,7 +6,9 @@
 //! down through it ends the thread whatever it waits for.
 
 use std::{
-    fmt, io,
+    fmt,
+    future::Future,
+    io,
     net::{Shutdown, TcpStream},
     os::fd::AsFd,
     pin::Pin,
@@ -94,6 +96,17 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Waits no longer than the broker may take to answer. lapin itself waits for ever.
+pub(super) async fn in_time<T>(
+    settings: &Settings,
+    what: &'static str,
+    answer: impl Future<Output = Result<T, AmqpError>>,
+) -> Result<T, AmqpError> {
+    let after = settings.answer_timeout;
+    let result = timeout(after, answer).await;
+    result.unwrap_or(Err(AmqpError::Timeout { what, after }))
 }
 
 /// A connection. Dropping it cuts it; [`Link::close`] says goodbye first.

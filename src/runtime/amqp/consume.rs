@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     AmqpError, Settings,
-    connection::Link,
+    connection::{Link, in_time},
     dead, message,
     ports::{Intake, Message, Rejected},
     publisher::{Outcome, Post, Publisher},
@@ -58,20 +58,11 @@ pub(super) async fn session<I: Intake>(
 ) -> Result<End, AmqpError> {
     intake.ready().await.map_err(AmqpError::Store)?;
     let link = Link::open(settings, "consume").await?;
-    topology::declare(&link).await?;
-    let channel = link.channel().await?;
+    let declared = topology::declare(&link);
+    in_time(settings, "declare exchanges and queues", declared).await?;
     let prefetch = if careful { 1 } else { settings.prefetch };
-    channel
-        .basic_qos(prefetch, BasicQosOptions::default())
-        .await?;
-    let consumer = channel
-        .basic_consume(
-            topology::JOBS.into(),
-            TAG.into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        )
-        .await?;
+    let started = start(&link, prefetch);
+    let (channel, consumer) = in_time(settings, "start a consumer", started).await?;
     let mut session = Session {
         settings,
         intake,
@@ -85,6 +76,22 @@ pub(super) async fn session<I: Intake>(
     session.stop().await;
     link.close().await;
     Ok(end)
+}
+
+async fn start(link: &Link, prefetch: u16) -> Result<(Channel, Consumer), AmqpError> {
+    let channel = link.channel().await?;
+    channel
+        .basic_qos(prefetch, BasicQosOptions::default())
+        .await?;
+    let consumer = channel
+        .basic_consume(
+            topology::JOBS.into(),
+            TAG.into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await?;
+    Ok((channel, consumer))
 }
 
 struct Session<'a, I> {

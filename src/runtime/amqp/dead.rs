@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lapin::{
-    BasicProperties,
+    BasicProperties, Channel,
     message::{BasicGetMessage, Delivery},
     options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions, QueuePurgeOptions},
     types::{AMQPValue, FieldTable, ShortString},
@@ -11,7 +11,7 @@ use lapin::{
 
 use super::{
     AmqpError, Settings,
-    connection::Link,
+    connection::{Link, in_time},
     ports::Rejected,
     publisher::{Outcome, Post, Publisher},
     topology::{self, DEAD, JOBS},
@@ -82,14 +82,13 @@ pub struct Replayed {
 /// If the broker cannot be asked.
 pub async fn list(settings: &Settings, limit: u32) -> Result<(u32, Vec<DeadLetter>), AmqpError> {
     let link = Link::open(settings, "dead").await?;
-    let count = count(&link).await?;
+    let count = count(settings, &link).await?;
     let channel = link.channel().await?;
     let mut letters = Vec::new();
     for position in 1..=limit.min(count) {
-        let got = channel
-            .basic_get(DEAD.into(), BasicGetOptions::default())
-            .await?;
-        let Some(message) = got else { break };
+        let Some(message) = get(settings, &channel).await? else {
+            break;
+        };
         letters.push(describe(position, &message));
     }
     // Nothing was acked, so all goes back with the connection's end.
@@ -105,16 +104,16 @@ pub async fn list(settings: &Settings, limit: u32) -> Result<(u32, Vec<DeadLette
 /// If the broker cannot be asked or does not take a message. What was replayed before stays replayed.
 pub async fn replay(settings: &Settings, selection: &Selection) -> Result<Replayed, AmqpError> {
     let publisher = Publisher::open(settings, "replay").await?;
-    topology::declare(&publisher.link).await?;
+    let declared = topology::declare(&publisher.link);
+    in_time(settings, "declare exchanges and queues", declared).await?;
     let link = Link::open(settings, "dead").await?;
     let channel = link.channel().await?;
     let mut result = Replayed::default();
     // Not until the queue is empty: what fails again comes back to it.
-    for position in 1..=count(&link).await? {
-        let got = channel
-            .basic_get(DEAD.into(), BasicGetOptions::default())
-            .await?;
-        let Some(message) = got else { break };
+    for position in 1..=count(settings, &link).await? {
+        let Some(message) = get(settings, &channel).await? else {
+            break;
+        };
         let is_selected = match selection {
             Selection::All => true,
             Selection::MessageId(id) => {
@@ -156,7 +155,7 @@ pub async fn replay(settings: &Settings, selection: &Selection) -> Result<Replay
     publisher.link.close().await;
     // Asked anew, as the count holds what is in our hands only after it went back.
     let link = Link::open(settings, "dead").await?;
-    result.left = count(&link).await?;
+    result.left = count(settings, &link).await?;
     link.close().await;
     Ok(result)
 }
@@ -167,10 +166,12 @@ pub async fn replay(settings: &Settings, selection: &Selection) -> Result<Replay
 /// If the broker cannot be asked.
 pub async fn purge(settings: &Settings) -> Result<u32, AmqpError> {
     let link = Link::open(settings, "dead").await?;
-    let channel = link.channel().await?;
-    let count = channel
-        .queue_purge(DEAD.into(), QueuePurgeOptions::default())
-        .await?;
+    let count = in_time(settings, "purge the dead queue", async {
+        let channel = link.channel().await?;
+        let purged = channel.queue_purge(DEAD.into(), QueuePurgeOptions::default());
+        Ok(purged.await?)
+    })
+    .await?;
     link.close().await;
     Ok(count)
 }
@@ -229,16 +230,22 @@ fn carried(properties: &BasicProperties, added: BTreeMap<&str, &str>) -> BasicPr
     carried
 }
 
-async fn count(link: &Link) -> Result<u32, AmqpError> {
-    let channel = link.channel().await?;
-    let options = QueueDeclareOptions {
-        passive: true,
-        ..Default::default()
-    };
-    let queue = channel
-        .queue_declare(DEAD.into(), options, FieldTable::default())
-        .await?;
-    Ok(queue.message_count())
+async fn get(settings: &Settings, channel: &Channel) -> Result<Option<BasicGetMessage>, AmqpError> {
+    let got = channel.basic_get(DEAD.into(), BasicGetOptions::default());
+    in_time(settings, "hand out a message", async { Ok(got.await?) }).await
+}
+
+async fn count(settings: &Settings, link: &Link) -> Result<u32, AmqpError> {
+    in_time(settings, "count the dead queue", async {
+        let channel = link.channel().await?;
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..Default::default()
+        };
+        let queue = channel.queue_declare(DEAD.into(), options, FieldTable::default());
+        Ok(queue.await?.message_count())
+    })
+    .await
 }
 
 fn describe(position: u32, message: &BasicGetMessage) -> DeadLetter {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AmqpError, Settings,
     backoff::{exponential, jitter},
+    connection::in_time,
     events,
     ports::{Outbox, OutgoingEvent},
     publisher::{Outcome, Post, Publisher},
@@ -37,7 +38,8 @@ pub(super) async fn session<O: Outbox>(
     stop: &CancellationToken,
 ) -> Result<(), AmqpError> {
     let mut publisher = Publisher::open(settings, "publish").await?;
-    topology::declare(&publisher.link).await?;
+    let declared = topology::declare(&publisher.link);
+    in_time(settings, "declare exchanges and queues", declared).await?;
     status.set_running(Side::Publish, true);
     let limit = if careful { 1 } else { settings.outbox_batch };
     let mut careful_left = settings.outbox_batch;

@@ -10,7 +10,10 @@ use lapin::{
 };
 use tokio::{pin, select, time::sleep};
 
-use super::{AmqpError, Settings, connection::Link};
+use super::{
+    AmqpError, Settings,
+    connection::{Link, in_time},
+};
 
 /// How often a wait looks whether the broker blocks us.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -42,10 +45,14 @@ pub(super) struct Publisher {
 impl Publisher {
     pub(super) async fn open(settings: &Settings, role: &str) -> Result<Self, AmqpError> {
         let link = Link::open(settings, role).await?;
-        let channel = link.channel().await?;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await?;
+        let channel = in_time(settings, "open a channel", async {
+            let channel = link.channel().await?;
+            channel
+                .confirm_select(ConfirmSelectOptions::default())
+                .await?;
+            Ok(channel)
+        })
+        .await?;
         Ok(Self {
             link,
             channel,

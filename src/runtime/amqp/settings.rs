@@ -52,7 +52,7 @@ impl Settings {
             prefetch: 200,
             max_body_bytes: 1 << 20,
             connect_timeout: Duration::from_secs(10),
-            answer_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(10),
             first_backoff: Duration::from_millis(500),
             longest_backoff: Duration::from_secs(30),
             outbox_batch: 100,

@@ -7,7 +7,10 @@ use lapin::{
 };
 use thiserror::Error;
 
-use super::{AmqpError, connection::Link};
+use super::{
+    AmqpError, Settings,
+    connection::{Link, in_time},
+};
 
 /// Exchange that jobs are sent to, and the queue behind it. The routing key is the kind of job.
 pub const JOBS: &str = "trailkeeper.jobs";
@@ -143,6 +146,17 @@ impl Thing {
     }
 }
 
+/// Connects once and makes everything exist, as each session does: for a start or a command that wants to know.
+///
+/// # Errors
+/// If there is no connection, or something exists with other arguments.
+pub async fn check(settings: &Settings) -> Result<(), AmqpError> {
+    let link = Link::open(settings, "check").await?;
+    in_time(settings, "declare exchanges and queues", declare(&link)).await?;
+    link.close().await;
+    Ok(())
+}
+
 /// Makes everything exist. What exists with the same arguments is left alone.
 pub(super) async fn declare(link: &Link) -> Result<(), AmqpError> {
     let exchanges = EXCHANGES.map(Thing::Exchange);
@@ -223,7 +237,10 @@ fn difference(message: &str) -> Option<(String, String, String)> {
     let (_, rest) = rest.split_once(": received ")?;
     let (wanted, found) = rest.split_once(" but current is ")?;
     let value = |text: &str| match text.split_once('\'') {
-        Some((_, rest)) => rest.split('\'').next().unwrap_or_default().to_owned(),
+        Some((_, rest)) => match rest.split('\'').next().unwrap_or_default() {
+            "" => "\"\"".to_owned(),
+            value => value.to_owned(),
+        },
         None => text.trim().to_owned(),
     };
     Some((argument.to_owned(), value(found), value(wanted)))

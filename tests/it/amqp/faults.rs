@@ -1,7 +1,7 @@
 //! What must be survived. Each test asserts that the bridge works again by itself and that nothing was lost or doubled.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
@@ -9,6 +9,7 @@ use std::{
 use lapin::options::QueueDeleteOptions;
 use serde_json::Value;
 use trailkeeper::runtime::amqp::{
+    dead,
     ports::Reason,
     status::Published,
     topology::{DEAD, JOBS},
@@ -16,7 +17,11 @@ use trailkeeper::runtime::amqp::{
 
 use crate::support::amqp_client::{Client, header, properties};
 
-use super::{Bridge, memory::Memory, settings, until};
+use super::{
+    Bridge,
+    memory::{Memory, POISON},
+    settings, until,
+};
 use crate::support::rabbitmq::RabbitMq;
 
 fn ids(name: &str, count: u32) -> Vec<String> {
@@ -25,15 +30,19 @@ fn ids(name: &str, count: u32) -> Vec<String> {
         .collect()
 }
 
-/// Checks that these and no others were taken in and told: an event for each, which may come twice only with the same
-/// id.
-async fn assert_complete(bridge: &Bridge, client: &Client, mut expected: Vec<String>) {
-    expected.sort();
+/// Checks that these and no others were taken in, and that those told since the last check are the last ones, `new`. An
+/// event may come twice, but only with the same id.
+async fn assert_complete(bridge: &Bridge, client: &Client, all: &[String], new: usize) {
     until("all are taken in and told", async || {
-        bridge.memory.len() >= expected.len() && bridge.memory.waiting() == 0
+        bridge.memory.len() >= all.len() && bridge.memory.waiting() == 0
     })
     .await;
-    assert_eq!(bridge.memory.ids(), expected);
+    let sorted = |ids: &[String]| {
+        let mut ids = ids.to_vec();
+        ids.sort();
+        ids
+    };
+    assert_eq!(bridge.memory.ids(), sorted(all));
     let mut told: HashMap<String, String> = HashMap::new();
     for event in client.drain("events").await {
         let data: Value = serde_json::from_slice(&event.data).expect("JSON");
@@ -42,9 +51,8 @@ async fn assert_complete(bridge: &Bridge, client: &Client, mut expected: Vec<Str
         let first = told.entry(job).or_insert_with(|| id.clone());
         assert_eq!(*first, id);
     }
-    let mut told: Vec<String> = told.into_keys().collect();
-    told.sort();
-    assert_eq!(told, expected);
+    let told: Vec<String> = told.into_keys().collect();
+    assert_eq!(sorted(&told), sorted(&all[all.len() - new..]));
     until("all is acked", async || client.count(JOBS).await == 0).await;
     assert_eq!(client.count(DEAD).await, 0);
 }
@@ -60,6 +68,9 @@ async fn start(broker: &RabbitMq) -> (Bridge, Client) {
 async fn the_broker_is_killed_and_comes_back() {
     let mut broker = RabbitMq::start();
     let (bridge, client) = start(&broker).await;
+    // RabbitMQ 3.10 forgets a quorum queue for good if it is killed in the first moments after the queue was declared
+    // (Ra writes its directory of members twice a second), which is nothing that a client could mend.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let mut sent = ids("before", 500);
     client.send_many(sent.clone()).await;
     until("it has begun", async || bridge.memory.len() > 0).await;
@@ -76,7 +87,7 @@ async fn the_broker_is_killed_and_comes_back() {
     let after = ids("after", 500);
     client.send_many(after.clone()).await;
     sent.extend(after);
-    assert_complete(&bridge, &client, sent).await;
+    assert_complete(&bridge, &client, &sent, 1_000).await;
     assert!(bridge.status.reconnects() >= 2);
     bridge.stop().await;
 }
@@ -94,25 +105,30 @@ async fn connections_and_channels_are_closed() {
     let after = ids("after", 100);
     client.send_many(after.clone()).await;
     sent.extend(after);
-    assert_complete(&bridge, &client, sent.clone()).await;
+    assert_complete(&bridge, &client, &sent, 600).await;
 
-    // The broker closes the consumer's channel only, as it does after consumer_timeout.
+    // The broker closes the consumer's channel only, as it does when an ack takes too long. The batch was committed
+    // then, so that its redelivery finds it done.
+    broker.ctl(&[
+        "eval",
+        "application:set_env(rabbit, consumer_timeout, 1000), \
+         application:set_env(rabbit, channel_tick_interval, 500).",
+    ]);
+    broker.close_connections();
+    let client = Client::connect(&broker.url()).await;
+    until("it reconnected", async || bridge.status.reconnects() >= 4).await;
+    bridge.works().await;
     let before = bridge.status.reconnects();
-    broker.ctl(&[
-        "eval",
-        "[rabbit_channel:shutdown(proplists:get_value(channel_pid, C)) || \
-         C <- rabbit_amqqueue:consumers_all(<<\"/\">>)], ok.",
-    ]);
-    broker.ctl(&[
-        "eval",
-        "[exit(P, kill) || C <- rabbit_amqqueue:consumers_all(<<\"/\">>), {channel_pid, P} <- C], ok.",
-    ]);
+    bridge.memory.slow.store(1, SeqCst);
+    client.send_many(ids("slow", 10)).await;
+    sent.extend(ids("slow", 10));
     until("it noticed", async || bridge.status.reconnects() > before).await;
     bridge.works().await;
     let after = ids("channel", 100);
     client.send_many(after.clone()).await;
     sent.extend(after);
-    assert_complete(&bridge, &client, sent).await;
+    assert_complete(&bridge, &client, &sent, 110).await;
+    assert!(bridge.status.duplicates() > 0);
     bridge.stop().await;
 }
 
@@ -139,7 +155,7 @@ async fn the_queue_is_deleted() {
     let after = ids("after", 100);
     client.send_many(after.clone()).await;
     sent.extend(after);
-    assert_complete(&bridge, &client, sent.clone()).await;
+    assert_complete(&bridge, &client, &sent, 200).await;
 
     // The same for the dead queue, which is missed when something has to go there.
     broker.delete_queue(DEAD);
@@ -222,9 +238,17 @@ async fn a_blocked_bridge_can_be_stopped() {
         .put(|id| super::memory::event("e", serde_json::json!({})).outgoing(id));
     until("it is blocked", async || !bridge.status.publishing()).await;
     let memory = bridge.stop().await;
+    // It is still in the outbox, for the next one. Its copy under way is published once the alarm is over or, as the
+    // connection was cut, never.
     assert_eq!(memory.waiting(), 1);
     broker.set_memory_alarm(false);
-    assert_eq!(client.drain("events").await.len(), 0);
+    let bridge = Bridge::launch(settings(&broker.url()), memory);
+    bridge.memory.unclaim();
+    until("it is told", async || bridge.memory.waiting() == 0).await;
+    let events = client.drain("events").await;
+    let ids: HashSet<_> = events.iter().map(|e| header(e, "cloudEvents:id")).collect();
+    assert_eq!(ids.len(), 1);
+    bridge.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,7 +258,7 @@ async fn the_store_fails_before_or_after_its_commit() {
     let mut sent = ids("before", 300);
     bridge.memory.fail.store(3, SeqCst);
     client.send_many(sent.clone()).await;
-    assert_complete(&bridge, &client, sent.clone()).await;
+    assert_complete(&bridge, &client, &sent, 300).await;
     assert_eq!(bridge.status.duplicates(), 0);
 
     bridge.memory.fail_after_commit.store(2, SeqCst);
@@ -245,7 +269,7 @@ async fn the_store_fails_before_or_after_its_commit() {
         bridge.status.duplicates() > 0
     })
     .await;
-    until("all are taken in", async || bridge.memory.len() == 600).await;
+    assert_complete(&bridge, &client, &sent, 300).await;
     assert_eq!(bridge.status.last_error(), None);
     bridge.stop().await;
 }
@@ -261,9 +285,32 @@ async fn a_long_outage_of_the_store_costs_no_message_its_life() {
     client.send_many(sent.clone()).await;
     until("it failed", async || memory.fail.load(SeqCst) < 4).await;
     memory.not_ready.store(15, SeqCst);
-    assert_complete(&bridge, &client, sent).await;
+    assert_complete(&bridge, &client, &sent, 50).await;
     assert!(bridge.status.reconnects() > 15);
     assert_eq!(bridge.status.published(Published::Dropped), 0);
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_the_store_cannot_hold_dies_alone() {
+    let broker = RabbitMq::start();
+    let (bridge, client) = start(&broker).await;
+    let mut sent = ids("before", 30);
+    sent.push(POISON.to_owned());
+    sent.extend(ids("behind", 30));
+    client.send_many(sent.clone()).await;
+    until("all others are taken in", async || {
+        bridge.memory.len() == 60
+    })
+    .await;
+    until("it is dead", async || client.count(DEAD).await == 1).await;
+    let (_, letters) = dead::list(&settings(&broker.url()), 10)
+        .await
+        .expect("list");
+    assert_eq!(letters[0].message_id.as_deref(), Some(POISON));
+    assert_eq!(letters[0].reason.as_deref(), Some("delivery_limit"));
+    assert_eq!(letters[0].routing_key.as_deref(), Some("trail.verify"));
+    bridge.works().await;
     bridge.stop().await;
 }
 

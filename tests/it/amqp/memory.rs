@@ -21,6 +21,9 @@ use trailkeeper::{
     },
 };
 
+/// A message that the store fails over each time.
+pub(super) const POISON: &str = "poison";
+
 /// A job succeeds as soon as it was taken in.
 #[derive(Default)]
 pub(super) struct Memory {
@@ -30,6 +33,8 @@ pub(super) struct Memory {
     pub(super) fail: AtomicU32,
     /// So many calls of `take_in` fail after all was committed.
     pub(super) fail_after_commit: AtomicU32,
+    /// So many calls of `take_in` take seconds.
+    pub(super) slow: AtomicU32,
     /// So many calls of `ready` fail.
     pub(super) not_ready: AtomicU32,
 }
@@ -86,6 +91,13 @@ impl Memory {
 
     pub(super) fn dropped(&self) -> Vec<(String, String)> {
         self.state().dropped.clone()
+    }
+
+    /// As when the lease of those that a process claimed has run out.
+    pub(super) fn unclaim(&self) {
+        for entry in &mut self.state().outbox {
+            entry.is_claimed = false;
+        }
     }
 
     pub(super) fn put(&self, make: impl FnOnce(String) -> OutgoingEvent) {
@@ -184,6 +196,12 @@ impl Intake for Memory {
     ) -> Result<TakenIn, StoreError> {
         if count_down(&self.fail) {
             return Err("the store failed".into());
+        }
+        if count_down(&self.slow) {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+        if messages.iter().any(|message| message.message_id == POISON) {
+            return Err("the store cannot hold this".into());
         }
         let taken = self.state().take_in(messages, rejected);
         self.changed.notify_one();
