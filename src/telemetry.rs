@@ -7,7 +7,7 @@ use crate::{
     runtime::amqp,
 };
 
-/// Sets up logging for the whole program. `default_level` holds where the configuration names none.
+/// Sets up logging for the whole program.
 ///
 /// # Errors
 /// If the filter is none, or logging was set up before.
@@ -15,8 +15,9 @@ pub fn init(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.level)?
         // It prints whole messages, and every error that is handled here anyway.
         .add_directive(amqp::LOG_DIRECTIVE.parse()?)
-        // It prints every statement that is slow, with what it was given.
-        .add_directive("sqlx::query=error".parse()?);
+        // They tell of their own affairs, and one prints statements with what they were given.
+        .add_directive("sqlx=error".parse()?)
+        .add_directive("tokio_cron_scheduler=warn".parse()?);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)

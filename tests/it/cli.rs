@@ -789,7 +789,8 @@ mod demo {
         let sample = directory.path().join("sample");
         let demo = || {
             Program::bare()
-                .args(["demo".as_ref(), "--directory".as_ref(), sample.as_os_str()])
+                .args(["demo", "--once", "--directory"])
+                .arg(&sample)
                 .run()
         };
         let run = demo();

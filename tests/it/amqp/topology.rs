@@ -7,8 +7,8 @@ use lapin::{
 };
 use trailkeeper::runtime::amqp::topology::{self, Argument, JOBS, QUEUES};
 
-use super::{Bridge, client::Client, settings, until};
-use crate::support::rabbitmq::RabbitMq;
+use super::{Bridge, settings, until};
+use crate::support::{amqp_client::Client, rabbitmq::RabbitMq};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn says_what_differs_in_the_topology() {

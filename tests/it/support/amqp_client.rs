@@ -61,21 +61,23 @@ impl Client {
         }
     }
 
-    /// Sends and waits for the broker to have it.
+    /// Sends and waits for the broker to have it. Just after a restart it may refuse for a moment.
     pub(crate) async fn send(&self, kind: &str, properties: BasicProperties, body: &[u8]) {
-        let confirm = self
-            .channel
-            .basic_publish(
+        for _ in 0..200 {
+            let confirm = self.channel.basic_publish(
                 JOBS.into(),
                 kind.into(),
                 BasicPublishOptions::default(),
                 body,
-                properties,
-            )
-            .await
-            .expect("publish");
-        let confirmation = confirm.await.expect("a confirm");
-        assert_eq!(confirmation, Confirmation::Ack(None));
+                properties.clone(),
+            );
+            let confirmation = confirm.await.expect("publish").await.expect("a confirm");
+            if confirmation == Confirmation::Ack(None) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("the broker refuses the message");
     }
 
     /// Sends ordinary messages, without waiting in between.

@@ -19,7 +19,6 @@ use trailkeeper::{
 };
 
 use crate::support::{
-    postgres::Postgres,
     store::{TestStore, job},
     worker::{PATIENCE, Setting},
 };
@@ -55,10 +54,6 @@ impl Scene {
 
     pub(super) fn store(&self) -> &Store {
         &self.state.store
-    }
-
-    pub(super) fn server(&self) -> &Postgres {
-        self.state.server.as_ref().expect("it is on PostgreSQL")
     }
 
     /// Rows that jobs left, and how many jobs left them.
