@@ -70,7 +70,7 @@ async fn shared(cut: &'static str) {
         .enqueue(std::slice::from_ref(&wanted))
         .await
         .expect("enqueue");
-    let mut workers = vec![
+    let mut workers = [
         Worker::start(&scene.setting, "a"),
         Worker::start(&scene.setting, "b"),
     ];
