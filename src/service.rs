@@ -192,12 +192,18 @@ impl Service {
             });
             (consuming, publishing)
         });
-        let ticking = tokio::spawn(scheduler.run(stop.clone()));
+        let mut ticker = scheduler
+            .start()
+            .await
+            .context("cannot tick for the schedules")?;
         let announced = {
             let (health, stop) = (Arc::clone(&health), stop.clone());
             tokio::spawn(async move {
                 stop.cancelled().await;
                 health.is_draining.store(true, Relaxed);
+                if let Err(error) = ticker.shutdown().await {
+                    tracing::warn!(%error, "the schedules' ticker does not stop");
+                }
                 let _ = sd_notify::notify(&[NotifyState::Stopping]);
                 tracing::info!("shutting down");
             })
@@ -212,7 +218,6 @@ impl Service {
         Arc::clone(&worker).run(stop).await;
 
         let _ = announced.await;
-        let ticked = ticking.await;
         flush.cancel();
         if let Some((consuming, publishing)) = consumer {
             let _ = tokio::join!(consuming, publishing);
@@ -222,9 +227,7 @@ impl Service {
         let _ = tokio::time::timeout(Duration::from_secs(5), tasks.wait()).await;
         self.store.close().await;
         tracing::info!("stopped");
-        ticked
-            .context("the schedules' ticker panicked")?
-            .context("cannot tick for the schedules")
+        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! What `verify_trail` and `verify_piece` share: reading and hashing apart from the threads that keep leases alive.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::Services;
@@ -31,7 +30,6 @@ pub(super) async fn run<T: Send + 'static>(
     let services = Arc::clone(&context.services);
     let progress = Arc::new(Progress::default());
     let inner = Arc::clone(&progress);
-    let has_ended = Arc::new(AtomicBool::new(false));
     let mut thread = tokio::task::spawn_blocking(move || {
         let url: &DatabaseUrl = &services.qwed;
         let work_with = Work {
@@ -42,13 +40,13 @@ pub(super) async fn run<T: Send + 'static>(
         };
         work(&work_with)
     });
-    let mut told = 0;
+    let (mut told, mut is_stopped) = (0, false);
     let mut ticks = tokio::time::interval(TELL_EVERY);
     let result = loop {
         tokio::select! {
             ended = &mut thread => break ended,
-            () = context.cancel.cancelled(), if !has_ended.load(Relaxed) => {
-                has_ended.store(true, Relaxed);
+            () = context.cancel.cancelled(), if !is_stopped => {
+                is_stopped = true;
                 progress.stop();
             }
             _ = ticks.tick() => {

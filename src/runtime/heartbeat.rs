@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::worker::{Stop, Worker};
+use super::{attempt::Stop, worker::Worker};
 use crate::state::jobs::{Advance, Held};
 
 /// An operator's wish to cancel is heard within this, however long leases are and whatever becomes of the sign.

@@ -10,9 +10,11 @@
 //! and whoever dies in between is made up for by the next one who looks.
 
 pub mod amqp;
+mod attempt;
 pub mod bridge;
 mod finisher;
 mod heartbeat;
+mod house;
 pub mod job;
 pub mod registry;
 pub mod schedule;

@@ -11,7 +11,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     registry::{Refusal, Registry},
@@ -67,20 +66,19 @@ impl<S: Send + Sync + 'static> Scheduler<S> {
         })
     }
 
-    /// Ticks once a second until cancelled.
+    /// Ticks once a second from now on; whoever holds the answer stops it.
     ///
     /// # Errors
     /// If the ticker cannot be started.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), JobSchedulerError> {
-        let mut ticker = JobScheduler::new().await?;
+    pub async fn start(self: Arc<Self>) -> Result<JobScheduler, JobSchedulerError> {
+        let ticker = JobScheduler::new().await?;
         let tick = Job::new_async("* * * * * *", move |_, _| {
             let scheduler = Arc::clone(&self);
             Box::pin(async move { scheduler.tick().await })
         })?;
         ticker.add(tick).await?;
         ticker.start().await?;
-        stop.cancelled().await;
-        ticker.shutdown().await
+        Ok(ticker)
     }
 
     /// Looks at all schedules. A tick that finds the one before still at work leaves it to that.

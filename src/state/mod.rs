@@ -159,7 +159,8 @@ impl Store {
         let (writers, readers) = match dialect {
             Dialect::Sqlite => {
                 let writers = pool(1).await.map_err(fail)?;
-                (writers, pool(2).await.map_err(fail)?)
+                // One of them watches the file for good.
+                (writers, pool(4).await.map_err(fail)?)
             }
             Dialect::Postgres => {
                 let pool = pool(max_connections.max(3)).await.map_err(fail)?;

@@ -227,7 +227,7 @@ impl Store {
     pub async fn retry(&self, id: &str) -> Result<(), StateError> {
         let mut tx = self.begin().await?;
         let reset = "UPDATE job SET state = 'queued', attempt = 0, crashes = 0, fence = fence + 1, error = NULL, \
-                     cancel_requested = 0, finished_at = NULL, run_at = {now} \
+                     cancel_requested = 0, started_at = NULL, finished_at = NULL, run_at = {now} \
                      WHERE state IN ('dead', 'cancelled') AND";
         let again = tx
             .query(&format!("{reset} id = $1 AND parent_id IS NULL"))
@@ -291,7 +291,7 @@ impl Store {
     }
 
     /// Deletes jobs that succeeded or were cancelled over `keep_results_days` ago, and inbox rows older than
-    /// `keep_inbox_days`. Dead jobs stay until an operator purges them.
+    /// `keep_inbox_days`, and decisions about fires that are as old as those jobs. Dead jobs stay until an operator purges them.
     ///
     /// # Errors
     /// As [`Self::jobs`].
@@ -306,7 +306,13 @@ impl Store {
                      job.id = inbox.job_id AND job.finished_at IS NULL) AND job_id IN (SELECT job_id FROM inbox \
                      WHERE received_at < {now} - $1 ORDER BY received_at LIMIT $2)";
         let mut total = 0;
-        for (text, days) in [(jobs, keep_results_days), (inbox, keep_inbox_days)] {
+        let fires = "DELETE FROM schedule_fire WHERE decided_at < {now} - $1 AND fire_time IN (SELECT fire_time FROM \
+                     schedule_fire WHERE decided_at < {now} - $1 ORDER BY fire_time LIMIT $2)";
+        for (text, days) in [
+            (jobs, keep_results_days),
+            (fires, keep_results_days),
+            (inbox, keep_inbox_days),
+        ] {
             loop {
                 let mut tx = self.begin().await?;
                 let delete = tx

@@ -112,9 +112,9 @@ impl Store {
         }
         let sql = self.sql(&format!(
             "UPDATE job SET state = 'running', lease_owner = $1, lease_until = {{now}} + $2, worker = $1, \
-             fence = fence + 1, attempt = attempt + 1, started_at = {{now}}, unique_key = NULL, error = NULL \
+             fence = fence + 1, attempt = attempt + 1, started_at = COALESCE(started_at, {{now}}), unique_key = NULL, error = NULL \
              WHERE id IN ({}) RETURNING id, kind, payload, attempt, max_attempts, fence, crashes, fire_time, memo, \
-             started_at - run_at AS waited",
+             {{now}} - run_at AS waited",
             places_from(3, ids.len())
         ));
         let mut update = statement(sql)
