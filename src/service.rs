@@ -225,7 +225,7 @@ impl Service {
         rest.cancel();
         tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(5), tasks.wait()).await;
-        self.store.close().await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.store.close()).await;
         tracing::info!("stopped");
         Ok(())
     }

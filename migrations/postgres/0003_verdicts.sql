@@ -2,6 +2,8 @@
 CREATE TABLE verdict (
     organization TEXT PRIMARY KEY,
     verdict TEXT NOT NULL CHECK (verdict IN ('intact', 'incomplete', 'tampered')),
+    -- The last verdict that was not tampered: what it would have to be again to count as restored.
+    sound TEXT,
     -- When the trail came to have this verdict, and when it was last found to.
     since BIGINT NOT NULL,
     checked_at BIGINT NOT NULL,

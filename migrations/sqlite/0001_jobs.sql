@@ -40,6 +40,8 @@ CREATE TABLE job (
 );
 
 CREATE INDEX job_due ON job (priority DESC, run_at, id) WHERE state IN ('queued', 'retrying');
+CREATE INDEX job_listed ON job (created_at DESC, id DESC) WHERE parent_id IS NULL;
+CREATE INDEX job_counted ON job (state, kind);
 CREATE INDEX job_leased ON job (lease_until) WHERE lease_owner IS NOT NULL;
 CREATE INDEX job_finished ON job (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX job_parent ON job (parent_id, part) WHERE parent_id IS NOT NULL;

@@ -152,7 +152,7 @@ async fn work(
         show(&kind, ended)?;
     }
     if !stop.is_cancelled() {
-        say(|out| look(out, file, address))?;
+        say(|out| look(out, file, (!once).then_some(address)))?;
     }
     if once {
         stop.cancel();
@@ -200,13 +200,18 @@ fn show(kind: &str, job: JobView) -> anyhow::Result<()> {
     }
 }
 
-fn look(out: &mut dyn Write, file: &Path, address: SocketAddr) -> std::io::Result<()> {
+fn look(out: &mut dyn Write, file: &Path, address: Option<SocketAddr>) -> std::io::Result<()> {
     let file = file.display();
+    writeln!(out, "\nWhere to look:")?;
+    if let Some(address) = address {
+        writeln!(
+            out,
+            "  http://{address}/metrics   what Prometheus sees; /readyz and /livez beside it"
+        )?;
+    }
     writeln!(
         out,
-        "\nWhere to look:\n  \
-         http://{address}/metrics   what Prometheus sees; /readyz and /livez beside it\n  \
-         trailkeeper jobs list --config {file}\n  \
+        "  trailkeeper jobs list --config {file}\n  \
          trailkeeper schedules list --config {file}\n  \
          trailkeeper enqueue verify_trail --wait --config {file}\n  \
          trailkeeper verify --config {file}"

@@ -27,6 +27,7 @@ use crate::{
         StateError, Tx,
         jobs::{Effects, State, new_id},
         outbox::Event,
+        verdicts::Before,
     },
     trail::{finding::Verdict, segment::Segment},
     verify::{
@@ -49,9 +50,11 @@ pub struct VerifyTrail {
     pub organizations: Vec<i64>,
     /// Only entries from this time on: ISO 8601, UTC unless it has an offset.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"))]
     pub from: Option<String>,
     /// Only entries up to this time, itself included.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"))]
     pub to: Option<String>,
 }
 
@@ -264,10 +267,8 @@ impl Effects for Verdicts {
                         &self.job_id,
                     )
                     .await?;
-                let was_tampered = before.as_deref() == Some("tampered");
-                let is_tampered = trail.verdict == Verdict::Tampered;
-                if was_tampered != is_tampered {
-                    events.push(self.event(trail, is_tampered, before));
+                if let Some(what) = change(&before, trail.verdict) {
+                    events.push(self.event(trail, what, before.verdict));
                 }
             }
             Ok(events)
@@ -275,22 +276,29 @@ impl Effects for Verdicts {
     }
 }
 
+/// What a new verdict means after what was known before. A trail that was tampered with is only restored when it is what it
+/// was before; otherwise whoever blanks the hashes of a tampered trail would sound the all-clear.
+fn change(before: &Before, now: Verdict) -> Option<&'static str> {
+    let was = before.verdict.as_deref();
+    let is = now.to_string();
+    match now {
+        Verdict::Tampered => (was != Some("tampered")).then_some("integrity.failed"),
+        Verdict::Intact => (was == Some("tampered")).then_some("integrity.restored"),
+        Verdict::Incomplete if was == Some("tampered") && before.sound.as_deref() == Some(&is) => {
+            Some("integrity.restored")
+        }
+        Verdict::Incomplete => {
+            (was == Some("tampered") || was == Some("intact")).then_some("integrity.degraded")
+        }
+    }
+}
+
 impl Verdicts {
-    fn event(
-        &self,
-        trail: &OrganizationReport,
-        is_tampered: bool,
-        before: Option<String>,
-    ) -> Event {
+    fn event(&self, trail: &OrganizationReport, what: &str, before: Option<String>) -> Event {
         let told = trail.findings.iter().take(TOLD_FINDINGS);
         Event {
             id: new_id(),
-            event_type: if is_tampered {
-                "integrity.failed"
-            } else {
-                "integrity.restored"
-            }
-            .to_owned(),
+            event_type: what.to_owned(),
             subject: Some(format!("organization/{}", organization_text(trail))),
             data: json!({
                 "organization_id": trail.organization_id,
@@ -309,4 +317,50 @@ fn organization_text(trail: &OrganizationReport) -> String {
     trail
         .organization_id
         .map_or_else(String::new, |id| id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(verdict: &str, sound: Option<&str>, now: Verdict) -> Option<&'static str> {
+        let before = Before {
+            verdict: Some(verdict.to_owned()),
+            sound: sound.map(str::to_owned),
+        };
+        change(&before, now)
+    }
+
+    /// Blanking the hashes of a tampered trail makes it incomplete, which must not sound the all-clear.
+    #[test]
+    fn only_what_is_as_it_was_is_restored() {
+        use Verdict::{Incomplete, Intact, Tampered};
+        assert_eq!(
+            change(&Before::default(), Tampered),
+            Some("integrity.failed")
+        );
+        assert_eq!(change(&Before::default(), Incomplete), None);
+        assert_eq!(after("tampered", Some("intact"), Tampered), None);
+        assert_eq!(
+            after("tampered", Some("intact"), Incomplete),
+            Some("integrity.degraded")
+        );
+        assert_eq!(
+            after("tampered", None, Incomplete),
+            Some("integrity.degraded")
+        );
+        assert_eq!(
+            after("tampered", Some("incomplete"), Incomplete),
+            Some("integrity.restored")
+        );
+        assert_eq!(
+            after("tampered", Some("intact"), Intact),
+            Some("integrity.restored")
+        );
+        assert_eq!(
+            after("intact", Some("intact"), Incomplete),
+            Some("integrity.degraded")
+        );
+        assert_eq!(after("incomplete", Some("incomplete"), Intact), None);
+    }
 }

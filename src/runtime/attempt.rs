@@ -21,6 +21,8 @@ use crate::state::jobs::{Claimed, Ending, Finish, Finished};
 
 /// A run that is told to stop has this long to do so.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
+/// How often a run that has to be alone looks whether it is.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Longest error that is kept, in characters.
 const MAX_ERROR: usize = 4000;
 
@@ -74,7 +76,10 @@ impl<S: Send + Sync + 'static> Worker<S> {
             return "unknown";
         };
         let began = Instant::now();
-        let result = self.attempt(kind, &job, run).await;
+        let result = match self.wait_until_alone(run).await {
+            Ok(()) => self.attempt(kind, &job, run).await,
+            Err(error) => Err(error),
+        };
         self.metrics
             .run_seconds
             .with_label_values(&[kind.name])
@@ -128,6 +133,17 @@ impl<S: Send + Sync + 'static> Worker<S> {
         }
     }
 
+    /// A job that may have crashed a worker waits until nothing else runs here; nothing new is begun meanwhile.
+    async fn wait_until_alone(&self, run: &Run) -> Result<(), JobError> {
+        while run.is_alone && self.running_count() > 1 {
+            let pause = tokio::time::sleep(LOOK_EVERY);
+            if run.token.run_until_cancelled(pause).await.is_none() {
+                return Err(JobError::retry(anyhow::anyhow!("stopped before it began")));
+            }
+        }
+        Ok(())
+    }
+
     /// One attempt, within its time.
     async fn attempt(&self, kind: &Kind<S>, job: &Claimed, run: &Run) -> Result<Outcome, JobError> {
         let registry = Arc::clone(&self.registry);
@@ -177,7 +193,13 @@ impl<S: Send + Sync + 'static> Worker<S> {
     }
 
     fn failure(&self, kind: &Kind<S>, job: &Claimed, error: &JobError) -> Ending {
-        let text: String = error.to_string().chars().take(MAX_ERROR).collect();
+        let text: String = error
+            .to_string()
+            // PostgreSQL's text holds any character but this.
+            .replace('\0', "\u{fffd}")
+            .chars()
+            .take(MAX_ERROR)
+            .collect();
         let is_last = job.attempt >= job.max_attempts;
         if error.is_permanent || is_last {
             tracing::error!(

@@ -57,11 +57,9 @@ async fn one(store: &Store, mut finish: Finish) -> Finished {
             Err(error) => {
                 tracing::warn!(job = finish.id, %error, "cannot write how the run ended; trying again");
                 failures += u32::from(store.ping().await.is_ok());
-                if failures == TRIES_ALONE && matches!(finish.ending, Ending::Succeeded { .. }) {
+                if failures == TRIES_ALONE {
                     finish.ending = Ending::Failed {
-                        error: format!(
-                            "the job was done, but its result could not be written: {error}"
-                        ),
+                        error: format!("how the run ended could not be written: {error}"),
                         delay_micros: 0,
                     };
                 }

@@ -2,7 +2,7 @@
 //!
 //! One [`Store`] serves SQLite (one machine) and PostgreSQL (a fleet) with the same SQL text: tables keep to
 //! BIGINT (microseconds since 1970 UTC; 0 and 1 for no and yes), TEXT and bytes, which `sqlx::Any` carries unchanged. The few words that
-//! differ are spelled `{now}` and `{skip_locked}` and filled in by `Store::sql`. Times are the
+//! differ are spelled `{now}`, `{skip_locked}` and `{for_update}` and filled in by `Store::sql`. Times are the
 //! *database's*, so that workers whose clocks disagree still agree on leases.
 //!
 //! Every write is one transaction that ends in [`Tx::commit`], which names the write: tests break each of them in both
@@ -19,6 +19,7 @@ pub mod schedules;
 pub mod verdicts;
 mod wake;
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -27,12 +28,17 @@ use std::time::Duration;
 use sqlx::any::{Any, AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Executor, Row, Transaction};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row, Transaction};
 use thiserror::Error;
 use tokio::sync::watch;
 
 /// The schema that holds our tables on PostgreSQL.
 pub const SCHEMA: &str = "trailkeeper";
+
+/// Time to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for any answer: longer than a writer waits for SQLite's lock, and than the server lets a statement run.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(65);
 
 /// Why our own database did not do what it was asked.
 #[derive(Debug, Error)]
@@ -88,8 +94,21 @@ impl StateError {
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Database { .. })
+        match self {
+            Self::Database { source, .. } => !is_permanent(source),
+            _ => false,
+        }
     }
+}
+
+/// Whether no waiting mends it: a URL that is wrong, a role or a database that is not there, a right that is missing.
+fn is_permanent(error: &sqlx::Error) -> bool {
+    let code = match error {
+        sqlx::Error::Configuration(_) => return true,
+        sqlx::Error::Database(error) => error.code(),
+        _ => None,
+    };
+    code.is_some_and(|code| code.starts_with("28") || code == "3D000" || code == "42501")
 }
 
 /// Which words the database understands.
@@ -149,6 +168,13 @@ impl Store {
             source,
         };
         let options = AnyConnectOptions::from_str(&url).map_err(fail)?;
+        // A pool tries again until its time is over and then says only that; this says why.
+        let first = AnyConnection::connect_with(&options);
+        match tokio::time::timeout(CONNECT_TIMEOUT, first).await {
+            Ok(Ok(connection)) => connection.close().await.map_err(fail)?,
+            Ok(Err(error)) => return Err(fail(error)),
+            Err(_) => return Err(fail(no_answer())),
+        }
         let pool = |connections: u32| {
             AnyPoolOptions::new()
                 .max_connections(connections)
@@ -213,15 +239,21 @@ impl Store {
 
     /// A statement with this dialect's words.
     fn sql(&self, text: &str) -> String {
-        let (now, skip_locked) = match self.dialect {
-            Dialect::Sqlite => ("CAST(unixepoch('now', 'subsec') * 1000000 AS BIGINT)", ""),
+        let (now, skip_locked, for_update) = match self.dialect {
+            Dialect::Sqlite => (
+                "CAST(unixepoch('now', 'subsec') * 1000000 AS BIGINT)",
+                "",
+                "",
+            ),
             Dialect::Postgres => (
                 "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
                 "FOR UPDATE SKIP LOCKED",
+                "FOR UPDATE",
             ),
         };
         text.replace("{now}", now)
             .replace("{skip_locked}", skip_locked)
+            .replace("{for_update}", for_update)
     }
 
     /// A statement with this dialect's words, ready to have arguments bound.
@@ -234,9 +266,17 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn read(&self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StateError> {
-        statement
-            .fetch_all(&self.readers)
-            .await
+        self.in_time(statement.fetch_all(&self.readers)).await
+    }
+
+    /// Waits for the database, but not for ever: one that hangs, or a network that swallows everything, is a failure.
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StateError> {
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;
+        answer
+            .unwrap_or_else(|_| Err(no_answer()))
             .map_err(|error| self.failed(error))
     }
 
@@ -247,11 +287,14 @@ impl Store {
     pub async fn begin(&self) -> Result<Tx, StateError> {
         let begun = match self.dialect {
             // A transaction that first reads and then finds it cannot write would have to be begun again.
-            Dialect::Sqlite => self.writers.begin_with("BEGIN IMMEDIATE").await,
-            Dialect::Postgres => self.writers.begin().await,
+            Dialect::Sqlite => {
+                self.in_time(self.writers.begin_with("BEGIN IMMEDIATE"))
+                    .await
+            }
+            Dialect::Postgres => self.in_time(self.writers.begin()).await,
         };
         Ok(Tx {
-            inner: begun.map_err(|error| self.failed(error))?,
+            inner: begun?,
             store: self.clone(),
             wakes: false,
         })
@@ -277,10 +320,8 @@ impl Tx {
     /// # Errors
     /// If the database fails; so all methods here.
     pub async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, StateError> {
-        match statement.execute(&mut *self.inner).await {
-            Ok(done) => Ok(done.rows_affected()),
-            Err(error) => Err(self.store.failed(error)),
-        }
+        let done = self.store.in_time(statement.execute(&mut *self.inner));
+        Ok(done.await?.rows_affected())
     }
 
     /// Runs a statement and answers its rows.
@@ -288,8 +329,8 @@ impl Tx {
     /// # Errors
     /// As [`Self::execute`].
     pub async fn fetch(&mut self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StateError> {
-        let found = statement.fetch_all(&mut *self.inner).await;
-        found.map_err(|error| self.store.failed(error))
+        let found = statement.fetch_all(&mut *self.inner);
+        self.store.in_time(found).await
     }
 
     /// A statement with this dialect's words.
@@ -308,7 +349,7 @@ impl Tx {
     /// As [`Self::execute`].
     pub async fn rollback(self) -> Result<(), StateError> {
         let Self { inner, store, .. } = self;
-        inner.rollback().await.map_err(|error| store.failed(error))
+        store.in_time(inner.rollback()).await
     }
 
     /// Commits. `write` names what was written, for tests that break it.
@@ -335,7 +376,7 @@ impl Tx {
             store,
             wakes,
         } = self;
-        inner.commit().await.map_err(|error| store.failed(error))?;
+        store.in_time(inner.commit()).await?;
         if wakes {
             store.wake_here();
         }
@@ -345,6 +386,11 @@ impl Tx {
         }
         Ok(())
     }
+}
+
+fn no_answer() -> sqlx::Error {
+    let what = "the database does not answer";
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, what))
 }
 
 /// Settles how a new connection behaves.
@@ -387,17 +433,20 @@ fn sqlite_url(url: &str) -> Result<String, StateError> {
     Ok(format!("{path}?mode=rwc"))
 }
 
-/// A URL without its password.
+/// A URL without its password, and without its query, which may hold one. Of what is no URL only the scheme is told: an
+/// unescaped password can hide anywhere in it.
 #[must_use]
 pub fn masked(url: &str) -> String {
-    match url::Url::parse(url) {
-        Ok(mut parsed) if parsed.password().is_some() => {
-            // Cannot fail: a URL that has a password has a host.
-            let _ = parsed.set_password(Some("***"));
-            parsed.to_string()
-        }
-        _ => url.to_owned(),
+    let Ok(mut parsed) = url::Url::parse(url) else {
+        let scheme = url.split(':').next().unwrap_or_default();
+        return format!("{scheme}://***");
+    };
+    if parsed.password().is_some() {
+        // Cannot fail: a URL that has a password has a host.
+        let _ = parsed.set_password(Some("***"));
     }
+    parsed.set_query(None);
+    parsed.to_string()
 }
 
 /// Reads a column.

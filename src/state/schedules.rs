@@ -119,7 +119,7 @@ impl Store {
             };
             let busy = match overlap {
                 Overlap::Allow => None,
-                Overlap::Queue => Some("AND state = 'queued' AND attempt = 0"),
+                Overlap::Queue => Some("AND state = 'queued' AND started_at IS NULL"),
                 Overlap::Skip => Some(""),
             };
             let is_busy = match busy {

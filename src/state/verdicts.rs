@@ -24,8 +24,17 @@ pub struct VerdictRow {
     pub job_id: String,
 }
 
+/// What was known of a trail before.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Before {
+    /// Its verdict, if there was one.
+    pub verdict: Option<String>,
+    /// Its last verdict that was not `tampered`.
+    pub sound: Option<String>,
+}
+
 impl Tx {
-    /// Notes a verdict and answers the one before, if there was one. `since` stays while the verdict does.
+    /// Notes a verdict and answers what was known before. `since` stays while the verdict does.
     ///
     /// # Errors
     /// If the database fails.
@@ -36,28 +45,32 @@ impl Tx {
         entries: i64,
         findings: i64,
         job_id: &str,
-    ) -> Result<Option<String>, StateError> {
+    ) -> Result<Before, StateError> {
         let select = self
-            .query("SELECT verdict FROM verdict WHERE organization = $1")
+            .query("SELECT verdict, sound FROM verdict WHERE organization = $1")
             .bind(organization.to_owned());
         let before = self.fetch(select).await?;
-        let before: Option<String> = before
-            .first()
-            .map(|row| column(row, "verdict"))
-            .transpose()?;
+        let before = match before.first() {
+            Some(row) => Before {
+                verdict: Some(column(row, "verdict")?),
+                sound: column(row, "sound")?,
+            },
+            None => Before::default(),
+        };
         let upsert = self
             .query(
-                "INSERT INTO verdict (organization, verdict, since, checked_at, entries, findings, job_id) \
-                 VALUES ($1, $2, {now}, {now}, $3, $4, $5) ON CONFLICT (organization) DO UPDATE SET \
+                "INSERT INTO verdict (organization, verdict, since, checked_at, entries, findings, job_id, sound) \
+                 VALUES ($1, $2, {now}, {now}, $3, $4, $5, CASE WHEN $6 THEN $2 ELSE NULL END) ON CONFLICT (organization) DO UPDATE SET \
                  since = CASE WHEN verdict.verdict = excluded.verdict THEN verdict.since ELSE excluded.since END, \
                  verdict = excluded.verdict, checked_at = excluded.checked_at, entries = excluded.entries, \
-                 findings = excluded.findings, job_id = excluded.job_id",
+                 findings = excluded.findings, job_id = excluded.job_id, sound = COALESCE(excluded.sound, verdict.sound)",
             )
             .bind(organization.to_owned())
             .bind(verdict.to_owned())
             .bind(entries)
             .bind(findings)
-            .bind(job_id.to_owned());
+            .bind(job_id.to_owned())
+            .bind(verdict != "tampered");
         self.execute(upsert).await?;
         Ok(before)
     }

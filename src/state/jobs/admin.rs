@@ -204,6 +204,11 @@ impl Store {
     /// If the job has ended already.
     pub async fn cancel(&self, id: &str) -> Result<State, StateError> {
         let mut tx = self.begin().await?;
+        // Children first, and all of them before the parent: the order in which their ends are written.
+        let lock = tx
+            .query("SELECT id FROM job WHERE parent_id = $1 ORDER BY id {for_update}")
+            .bind(id.to_owned());
+        tx.fetch(lock).await?;
         tx.cancel_rows("parent_id = $1", id).await?;
         let changed = tx.cancel_rows("id = $1", id).await?;
         if changed == 0 {

@@ -11,7 +11,7 @@ use crate::state::{StateError, Store, column, places_from, statement};
 
 /// How many jobs more than wanted are looked at, since some may be of kinds that have no room.
 const SPARE: usize = 32;
-/// A job whose worker vanished waits this long for a worker to fall idle before one stops taking others.
+/// A suspect waits this long for a worker to fall idle; then one takes it, and nothing more until it is alone with it.
 const SUSPECT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A job that is ours to run.
@@ -54,20 +54,11 @@ pub struct Room {
     pub is_idle: bool,
 }
 
-/// What a worker got.
-#[derive(Debug, Default)]
-pub struct Claim {
-    /// The jobs.
-    pub jobs: Vec<Claimed>,
-    /// A suspect waits for too long: take nothing until idle.
-    pub should_drain: bool,
-}
-
 impl Store {
     /// Claims jobs that are due, highest priority first, for `lease`.
     ///
-    /// A job during which a worker vanished is a suspect: it may have crashed the process. It is only handed to a
-    /// worker that runs nothing, and alone, so that it cannot take its neighbours along again.
+    /// A job during which a worker vanished is a suspect: it may have crashed the process. It is handed out alone, and whoever
+    /// gets it runs it beside nothing, so that it cannot take its neighbours along again.
     ///
     /// # Errors
     /// If the database fails. Jobs may be leased to `owner` nevertheless: see [`Self::release_unknown`].
@@ -76,14 +67,14 @@ impl Store {
         owner: &str,
         lease: Duration,
         room: &Room,
-    ) -> Result<Claim, StateError> {
+    ) -> Result<Vec<Claimed>, StateError> {
         if room.total == 0 {
-            return Ok(Claim::default());
+            return Ok(Vec::new());
         }
         let full = |kind: &str| room.by_kind.get(kind) == Some(&0);
         let kinds: Vec<&String> = room.kinds.iter().filter(|kind| !full(kind)).collect();
         if kinds.is_empty() {
-            return Ok(Claim::default());
+            return Ok(Vec::new());
         }
         let queues = match room.queues.len() {
             0 => String::new(),
@@ -102,13 +93,10 @@ impl Store {
             select = select.bind(text.clone());
         }
         let rows = tx.fetch(select).await?;
-        let (ids, should_drain) = choose(&rows, room)?;
+        let ids = choose(&rows, room)?;
         if ids.is_empty() {
             tx.rollback().await?;
-            return Ok(Claim {
-                jobs: Vec::new(),
-                should_drain,
-            });
+            return Ok(Vec::new());
         }
         let sql = self.sql(&format!(
             "UPDATE job SET state = 'running', lease_owner = $1, lease_until = {{now}} + $2, worker = $1, \
@@ -131,23 +119,23 @@ impl Store {
             .collect::<Result<Vec<_>, _>>()?;
         tx.commit("claim").await?;
         jobs.sort_by_key(|job| ids.iter().position(|id| *id == job.id));
-        Ok(Claim { jobs, should_drain })
+        Ok(jobs)
     }
 }
 
-/// Chooses among the candidates as room allows.
-fn choose(rows: &[AnyRow], room: &Room) -> Result<(Vec<String>, bool), StateError> {
+/// Chooses among the candidates as room allows. A suspect comes alone: to a worker that is idle, or, when it has waited for
+/// one, to the first that asks.
+fn choose(rows: &[AnyRow], room: &Room) -> Result<Vec<String>, StateError> {
     let mut left = room.by_kind.clone();
     let mut chosen = Vec::new();
-    let mut should_drain = false;
     for row in rows {
         let id: String = column(row, "id")?;
         let kind: &str = column(row, "kind")?;
         if column::<i64>(row, "crashes")? > 0 {
-            if room.is_idle && chosen.is_empty() {
-                return Ok((vec![id], false));
+            let waited = column::<i64>(row, "waited")? > SUSPECT_PATIENCE.as_micros() as i64;
+            if waited || (room.is_idle && chosen.is_empty()) {
+                return Ok(vec![id]);
             }
-            should_drain |= column::<i64>(row, "waited")? > SUSPECT_PATIENCE.as_micros() as i64;
             continue;
         }
         if chosen.len() == room.total {
@@ -160,10 +148,7 @@ fn choose(rows: &[AnyRow], room: &Room) -> Result<(Vec<String>, bool), StateErro
         }
         chosen.push(id);
     }
-    if should_drain {
-        chosen.clear();
-    }
-    Ok((chosen, should_drain))
+    Ok(chosen)
 }
 
 impl Claimed {

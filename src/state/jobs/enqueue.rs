@@ -147,7 +147,7 @@ impl Tx {
             .filter_map(|job| job.unique_key.as_ref())
             .collect();
         let sql = format!(
-            "SELECT id, unique_key FROM job WHERE id IN ({}) OR unique_key IN ({})",
+            "SELECT id, unique_key FROM job WHERE id IN ({}) OR unique_key IN ({}) {{for_update}}",
             places_from(1, missing.len()),
             if keys.is_empty() {
                 "NULL".to_owned()
@@ -155,7 +155,8 @@ impl Tx {
                 places_from(1 + missing.len(), keys.len())
             }
         );
-        let mut select = statement(sql).persistent(false);
+        // Locked, so that nobody runs it before who asks is known: a run that has begun answers for no later message.
+        let mut select = self.query(&sql).persistent(false);
         for job in &missing {
             select = select.bind(job.id.clone());
         }

@@ -115,7 +115,10 @@ impl Store {
 
 impl Tx {
     async fn finish_one(&mut self, finish: &Finish) -> Result<Finished, StateError> {
-        let row = EndedRow::of(finish);
+        let mut row = EndedRow::of(finish);
+        if !row.is_final && self.is_to_be_cancelled(finish).await? {
+            row = EndedRow::cancelled();
+        }
         let update = self
             .query(
                 "UPDATE job SET state = $1, error = $2, outcome = $3, memo = CASE WHEN $4 THEN $5 ELSE memo END, \
@@ -143,6 +146,7 @@ impl Tx {
         }
         let mut outcome = &Value::Null;
         match &finish.ending {
+            _ if row.state == "cancelled" => {}
             Ending::Waits { children, .. } => self.insert_children(children, &finish.id).await?,
             Ending::Succeeded {
                 events,
@@ -174,6 +178,14 @@ impl Tx {
             }
         }
         Ok(Finished::Written(row.state))
+    }
+
+    /// Whether an operator wished to cancel a job that would go on.
+    async fn is_to_be_cancelled(&mut self, finish: &Finish) -> Result<bool, StateError> {
+        let select = self
+            .query("SELECT 1 FROM job WHERE id = $1 AND cancel_requested = 1 {for_update}")
+            .bind(finish.id.clone());
+        Ok(!self.fetch(select).await?.is_empty())
     }
 
     /// Whether a finish that changed nothing did so because it had been written before. Claims and rescues count the
@@ -210,8 +222,8 @@ struct EndedRow {
 }
 
 impl EndedRow {
-    fn of(finish: &Finish) -> Self {
-        let mut row = Self {
+    fn cancelled() -> Self {
+        Self {
             state: "cancelled",
             is_final: true,
             error: None,
@@ -222,7 +234,11 @@ impl EndedRow {
             total: None,
             delay_micros: 0,
             children: 0,
-        };
+        }
+    }
+
+    fn of(finish: &Finish) -> Self {
+        let mut row = Self::cancelled();
         match &finish.ending {
             Ending::Succeeded {
                 outcome,

@@ -101,11 +101,17 @@ impl Store {
         }
         let mut tx = self.begin().await?;
         for (id, fence) in jobs {
+            // What an operator wished to cancel is not run again: it counts as run out, and so ends.
+            let end = tx
+                .query("UPDATE job SET lease_until = 0 WHERE id = $1 AND fence = $2 AND cancel_requested = 1")
+                .bind(id.clone())
+                .bind(*fence);
+            tx.execute(end).await?;
             let update = tx
                 .query(
                     "UPDATE job SET state = CASE WHEN attempt > 1 THEN 'retrying' ELSE 'queued' END, \
                      attempt = attempt - 1, fence = fence + 1, lease_owner = NULL, lease_until = NULL, \
-                     run_at = {now} WHERE id = $1 AND fence = $2 AND lease_owner = $3",
+                     run_at = {now} WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND cancel_requested = 0",
                 )
                 .bind(id.clone())
                 .bind(*fence)
@@ -152,7 +158,7 @@ impl Store {
         let expired = tx
             .fetch(tx.query(
                 "SELECT id, kind, attempt, max_attempts, cancel_requested, worker FROM job \
-                 WHERE lease_owner IS NOT NULL AND lease_until < {now} ORDER BY id LIMIT 500 {skip_locked}",
+                 WHERE lease_owner IS NOT NULL AND lease_until < {now} ORDER BY lease_until LIMIT 500 {skip_locked}",
             ))
             .await?;
         let mut rescued = Rescued::default();

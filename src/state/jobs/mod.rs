@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 pub use self::{
     admin::{Filter, JobView},
-    claim::{Claim, Claimed, Room},
+    claim::{Claimed, Room},
     enqueue::Enqueued,
     finish::{Effects, Ending, Finish, Finished},
     lease::{Advance, Held, Rescued},

@@ -68,7 +68,7 @@ async fn claim(store: &Store) -> Claimed {
     };
     for _ in 0..200 {
         let mut claim = store.claim("worker-1", LEASE, &room).await.expect("claim");
-        if let Some(job) = claim.jobs.pop() {
+        if let Some(job) = claim.pop() {
             return job;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

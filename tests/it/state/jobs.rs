@@ -23,6 +23,7 @@ crate::on_both![
     retries_wait,
     a_parent_waits_for_its_children,
     a_cancelled_job_stops,
+    what_is_to_be_cancelled_does_not_go_on,
     cancelling_a_parent_cancels_its_children,
     a_dead_job_can_be_tried_again,
     a_dead_child_is_tried_again_with_its_parent,
@@ -44,7 +45,7 @@ fn room(total: usize) -> Room {
 
 async fn claim(store: &Store, owner: &str, total: usize) -> Vec<Claimed> {
     let claim = store.claim(owner, LEASE, &room(total)).await;
-    claim.expect("claim").jobs
+    claim.expect("claim")
 }
 
 async fn claim_one(store: &Store) -> Claimed {
@@ -270,12 +271,7 @@ async fn room_is_kept_by_kind_and_queue(test: TestStore) {
     let mut room = room(10);
     room.kinds.push("other".to_owned());
     room.by_kind.insert("probe".to_owned(), 2);
-    let claimed = test
-        .store
-        .claim("me", LEASE, &room)
-        .await
-        .expect("claim")
-        .jobs;
+    let claimed = test.store.claim("me", LEASE, &room).await.expect("claim");
     let count = |kind: &str| claimed.iter().filter(|job| job.kind == kind).count();
     assert_eq!(
         (count("probe"), count("other"), count("unknown")),
@@ -287,7 +283,6 @@ async fn room_is_kept_by_kind_and_queue(test: TestStore) {
             .claim("me", LEASE, &room)
             .await
             .expect("claim")
-            .jobs
             .is_empty()
     );
     room.queues = vec!["default".to_owned(), "bulk".to_owned()];
@@ -296,7 +291,6 @@ async fn room_is_kept_by_kind_and_queue(test: TestStore) {
             .claim("me", LEASE, &room)
             .await
             .expect("claim")
-            .jobs
             .len(),
         1
     );
@@ -308,26 +302,26 @@ async fn a_suspect_runs_alone(test: TestStore) {
     expire_leases(&test).await;
     test.store.rescue(|_| 0).await.expect("rescue");
     enqueue(&test.store, &[job("a"), job("b")]).await;
-    // Not to a worker that runs something.
+    // At first only to a worker that runs nothing, and others pass it by.
     let busy = Room {
         is_idle: false,
         ..room(10)
     };
-    let claim = test.store.claim("busy", LEASE, &busy).await.expect("claim");
-    assert_eq!((claim.jobs.len(), claim.should_drain), (2, false));
-    // When it has waited long, a busy worker takes nothing more until it is idle.
+    let claimed = test.store.claim("busy", LEASE, &busy).await.expect("claim");
+    assert_eq!(claimed.len(), 2);
+    // When it has waited, the first that asks gets it and nothing beside it; the others go on.
     enqueue(&test.store, &[job("c")]).await;
     test.execute("UPDATE job SET run_at = run_at - 60000000 WHERE crashes > 0")
         .await;
-    let claim = test.store.claim("busy", LEASE, &busy).await.expect("claim");
-    assert_eq!((claim.jobs.len(), claim.should_drain), (0, true));
-    let claim = test
+    let claimed = test.store.claim("busy", LEASE, &busy).await.expect("claim");
+    assert_eq!(claimed.len(), 1);
+    assert!(claimed[0].is_suspect);
+    let others = test
         .store
-        .claim("idle", LEASE, &room(10))
+        .claim("other", LEASE, &busy)
         .await
         .expect("claim");
-    assert_eq!(claim.jobs.len(), 1);
-    assert!(claim.jobs[0].is_suspect);
+    assert_eq!((others.len(), others[0].is_suspect), (1, false));
 }
 
 async fn retries_wait(test: TestStore) {
@@ -475,6 +469,34 @@ async fn a_cancelled_job_stops(test: TestStore) {
         end(&test.store, &running, Ending::Cancelled).await,
         Finished::Written("cancelled")
     );
+}
+
+/// A wish to cancel that comes while a job plans, fails or is given back holds.
+async fn what_is_to_be_cancelled_does_not_go_on(test: TestStore) {
+    let wait = Ending::Waits {
+        children: vec![job("child")],
+        memo: vec![1],
+        total: None,
+    };
+    for ending in [Some(wait), Some(failure()), None] {
+        enqueue(&test.store, &[job("a")]).await;
+        let claimed = claim_one(&test.store).await;
+        test.store.cancel(&claimed.id).await.expect("cancel");
+        match ending {
+            Some(ending) => {
+                let written = end(&test.store, &claimed, ending).await;
+                assert_eq!(written, Finished::Written("cancelled"));
+            }
+            None => {
+                let jobs = [(claimed.id.clone(), claimed.fence)];
+                test.store.release("me", &jobs).await.expect("release");
+                let rescued = test.store.rescue(|_| 0).await.expect("rescue");
+                assert_eq!(rescued.cancelled, 1);
+            }
+        }
+        assert_eq!(state(&test.store, &claimed.id).await, State::Cancelled);
+        assert!(claim(&test.store, "me", 10).await.is_empty());
+    }
 }
 
 async fn cancelling_a_parent_cancels_its_children(test: TestStore) {

@@ -19,6 +19,7 @@ crate::on_both![
     unsent_events_come_again,
     a_fire_is_decided_once,
     overlapping_fires_follow_the_policy,
+    verdicts_remember_what_was_sound,
 ];
 
 fn arrival(id: &str, key: Option<&str>) -> Arrival {
@@ -75,8 +76,7 @@ async fn equal_jobs_share_one_run_and_all_are_answered(test: TestStore) {
     let jobs = store
         .claim("me", Duration::from_secs(30), &room)
         .await
-        .expect("claim")
-        .jobs;
+        .expect("claim");
     assert_eq!(jobs.len(), 1);
     let finish = Finish {
         id: jobs[0].id.clone(),
@@ -255,4 +255,41 @@ async fn overlapping_fires_follow_the_policy(test: TestStore) {
         (last.fire_time, last.decision.as_str()),
         (7, "skipped_late")
     );
+}
+
+async fn verdicts_remember_what_was_sound(test: TestStore) {
+    let note = async |verdict: &str| {
+        let mut tx = test.store.begin().await.expect("begin");
+        let before = tx
+            .note_verdict("7", verdict, 10, 0, "job")
+            .await
+            .expect("note");
+        tx.commit("test").await.expect("commit");
+        (before.verdict, before.sound)
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(note("incomplete").await, (None, None));
+    assert_eq!(
+        note("tampered").await,
+        (some("incomplete"), some("incomplete"))
+    );
+    assert_eq!(
+        note("tampered").await,
+        (some("tampered"), some("incomplete"))
+    );
+    assert_eq!(note("intact").await, (some("tampered"), some("incomplete")));
+    assert_eq!(note("intact").await, (some("intact"), some("intact")));
+}
+
+#[test]
+fn passwords_are_nowhere_in_what_is_shown_of_a_url() {
+    for url in [
+        "postgresql://u:SECRET@h/db",
+        "postgresql://u:SECRET/pw@127.0.0.1:1/db",
+        "postgresql://u@h/db?password=SECRET",
+        "sqlite:///tmp/x.db?key=SECRET",
+    ] {
+        let shown = trailkeeper::state::masked(url);
+        assert!(!shown.contains("SECRET"), "{shown}");
+    }
 }
