@@ -22,7 +22,13 @@ impl<S: Send + Sync + 'static> Worker<S> {
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut wakes = self.store.wakes();
+        let mut follow_from = Instant::now();
         loop {
+            // Waited for here and not behind the beat: what is due by the clock must not wait with it.
+            let followed = async {
+                tokio::time::sleep_until(follow_from).await;
+                wakes.changed().await
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
                 due = ticks.tick() => {
@@ -31,9 +37,9 @@ impl<S: Send + Sync + 'static> Worker<S> {
                     self.beat().await;
                 }
                 // It may be a wish to cancel.
-                Ok(()) = wakes.changed() => {
+                Ok(()) = followed => {
                     self.beat().await;
-                    tokio::time::sleep(FOLLOW_EVERY).await;
+                    follow_from = Instant::now() + FOLLOW_EVERY;
                 }
             }
         }

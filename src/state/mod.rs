@@ -406,6 +406,9 @@ async fn prepare(connection: &mut AnyConnection, dialect: Dialect) -> Result<(),
         Dialect::Postgres => &[
             "SET search_path TO trailkeeper",
             "SET application_name TO 'trailkeeper'",
+            // How many jobs wait changes faster than statistics do. A plan made for few sorts the whole queue for each
+            // claim, where the index has it in order: 60 ms instead of 1 with 10,000 jobs.
+            "SET enable_sort TO off",
             // A worker that hangs must not hold rows for ever.
             "SET idle_in_transaction_session_timeout TO '60s'",
             "SET statement_timeout TO '60s'",

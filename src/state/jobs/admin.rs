@@ -341,7 +341,7 @@ impl Tx {
     async fn cancel_rows(&mut self, condition: &str, id: &str) -> Result<u64, StateError> {
         let waiting = self
             .query(&format!(
-                "SELECT id, kind FROM job WHERE {condition} AND lease_owner IS NULL AND finished_at IS NULL"
+                "SELECT id, kind, parent_id FROM job WHERE {condition} AND lease_owner IS NULL AND finished_at IS NULL"
             ))
             .bind(id.to_owned());
         let waiting = self.fetch(waiting).await?;
@@ -357,7 +357,8 @@ impl Tx {
             let updated = self.execute(update).await?;
             if updated > 0 {
                 let data = serde_json::json!({"job_id": id, "kind": kind, "state": "cancelled"});
-                self.ended(&id, &kind, "cancelled", data).await?;
+                let parent: Option<&str> = column(row, "parent_id")?;
+                self.ended(&id, &kind, parent, "cancelled", data).await?;
             }
             changed += updated;
         }

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::NewJob;
-use crate::state::{StateError, Store, Tx, outbox::Event};
+use crate::state::{StateError, Store, Tx, column, outbox::Event};
 
 /// Writes that belong to a job's success and happen with it, or not at all.
 pub trait Effects: Send + Sync {
@@ -125,7 +125,8 @@ impl Tx {
                  progress_done = COALESCE($6, progress_done), progress_total = COALESCE($7, progress_total), \
                  run_at = {now} + $8, open_children = $9, attempt = attempt - $10, \
                  finished_at = CASE WHEN $11 THEN {now} ELSE NULL END, lease_owner = NULL, lease_until = NULL \
-                 WHERE id = $12 AND fence = $13 AND lease_owner IS NOT NULL",
+                 WHERE id = $12 AND fence = $13 AND lease_owner IS NOT NULL RETURNING parent_id, CAST((SELECT count(*) \
+                 FROM job AS child WHERE child.parent_id = job.id AND child.memo IS NOT NULL) AS BIGINT) AS memos",
             )
             .bind(row.state)
             .bind(row.error.clone())
@@ -141,9 +142,10 @@ impl Tx {
             .bind(row.is_final)
             .bind(finish.id.clone())
             .bind(finish.fence);
-        if self.execute(update).await? == 0 {
+        let updated = self.fetch(update).await?;
+        let Some(updated) = updated.first() else {
             return self.was_written(finish, row.state).await;
-        }
+        };
         let mut outcome = &Value::Null;
         match &finish.ending {
             _ if row.state == "cancelled" => {}
@@ -170,10 +172,11 @@ impl Tx {
             let data = json!({
                 "job_id": finish.id, "kind": finish.kind, "state": row.state, "outcome": outcome, "error": row.error,
             });
-            self.ended(&finish.id, &finish.kind, row.state, data)
+            let parent: Option<&str> = column(updated, "parent_id")?;
+            self.ended(&finish.id, &finish.kind, parent, row.state, data)
                 .await?;
             // A dead parent keeps what its children found: an operator may have it tried again.
-            if row.state != "dead" {
+            if row.state != "dead" && column::<i64>(updated, "memos")? > 0 {
                 self.clear_children(&finish.id).await?;
             }
         }

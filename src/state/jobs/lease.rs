@@ -157,7 +157,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let expired = tx
             .fetch(tx.query(
-                "SELECT id, kind, attempt, max_attempts, cancel_requested, worker FROM job \
+                "SELECT id, kind, parent_id, attempt, max_attempts, cancel_requested, worker FROM job \
                  WHERE lease_owner IS NOT NULL AND lease_until < {now} ORDER BY lease_until LIMIT 500 {skip_locked}",
             ))
             .await?;
@@ -198,7 +198,8 @@ impl Store {
                 let kind: String = column(row, "kind")?;
                 let data =
                     serde_json::json!({"job_id": id, "kind": kind, "state": state, "error": error});
-                tx.ended(&id, &kind, state, data).await?;
+                let parent: Option<&str> = column(row, "parent_id")?;
+                tx.ended(&id, &kind, parent, state, data).await?;
             }
         }
         if expired.is_empty() {
@@ -217,11 +218,14 @@ impl Tx {
         &mut self,
         id: &str,
         kind: &str,
+        parent: Option<&str>,
         state: &str,
         data: serde_json::Value,
     ) -> Result<(), StateError> {
-        let is_child = self.child_ended(id).await?;
-        if !self.store().publishes_events || is_child {
+        if let Some(parent) = parent {
+            return self.child_ended(parent).await;
+        }
+        if !self.store().publishes_events {
             return Ok(());
         }
         let event_type = format!("job.{state}");
@@ -248,30 +252,20 @@ impl Tx {
         self.send(&Outgoing::event(&event)).await
     }
 
-    /// Tells the parent, if there is one, that a child has ended; the last one sets it going again.
-    async fn child_ended(&mut self, id: &str) -> Result<bool, StateError> {
+    /// Tells the parent that a child has ended; the last one sets it going again.
+    async fn child_ended(&mut self, parent: &str) -> Result<(), StateError> {
         let sql = self.store().sql(
             "UPDATE job SET open_children = open_children - 1, \
              state = CASE WHEN open_children = 1 THEN 'queued' ELSE state END, run_at = {now} \
-             WHERE id = (SELECT parent_id FROM job WHERE id = $1) AND state = 'running' AND open_children > 0 \
-             RETURNING open_children",
+             WHERE id = $1 AND state = 'running' AND open_children > 0 RETURNING open_children",
         );
-        let rows = self.fetch(statement(sql).bind(id.to_owned())).await?;
+        let rows = self.fetch(statement(sql).bind(parent.to_owned())).await?;
         if let Some(row) = rows.first()
             && column::<i64>(row, "open_children")? == 0
         {
             self.wake();
         }
-        if !rows.is_empty() {
-            return Ok(true);
-        }
-        let child = self
-            .fetch(
-                self.query("SELECT 1 FROM job WHERE id = $1 AND parent_id IS NOT NULL")
-                    .bind(id.to_owned()),
-            )
-            .await?;
-        Ok(!child.is_empty())
+        Ok(())
     }
 
     /// Forgets the bytes that children kept for their parent.
