@@ -1,0 +1,1 @@
+"""What `scripts/bench` is made of: `parts` starts the parts, `trails` and `workers` measure."""
