@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{
     Exit, Failure,
+    connect::{self, Connection},
     verify::{Format, print, print_json},
 };
 use crate::{
@@ -22,6 +23,15 @@ const LAYERS: &str = "\
 The configuration is laid together of the defaults (config/default.toml in the sources lists every key), the file, the \
 environment (TRAILKEEPER__SECTION__KEY) and the files that keys ending in _file name. Nothing is connected to.";
 
+const CHECK: &str = "\
+Without --connect nothing is connected to. With it QWED's database is read, the state database is looked at and left as it is, \
+and what is missing of exchanges and queues is made in RabbitMQ, as at every start of a worker.
+
+Exit codes:
+  0  valid; with --connect: and everything that is set can be used
+  2  not valid; nothing is connected to then
+  3  valid, but something cannot be reached or used";
+
 /// What `config` takes.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -32,11 +42,20 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Name everything that is wrong with the configuration; exit with 2 if anything is
-    #[command(after_help = LAYERS)]
-    Check(Input),
+    #[command(after_help = CHECK)]
+    Check(Check),
     /// Print the configuration that is in force and where each value comes from, without secrets
     #[command(after_help = LAYERS)]
     Show(Input),
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// Also try the databases and RabbitMQ
+    #[arg(long)]
+    connect: bool,
+    #[command(flatten)]
+    input: Input,
 }
 
 /// What most commands take.
@@ -59,7 +78,7 @@ impl Input {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let environment = Environment::of_process();
     match &arguments.command {
-        Command::Check(input) => check(input, &environment),
+        Command::Check(arguments) => check(arguments, &environment),
         Command::Show(input) => show(input, &environment),
     }
 }
@@ -74,38 +93,46 @@ fn show(input: &Input, environment: &Environment) -> Result<Exit, Failure> {
 }
 
 /// Something to check of a configuration that is sound in itself. Reads files and never connects.
-type Check = fn(&Loaded, &Environment) -> Vec<Problem>;
+type Rule = fn(&Loaded, &Environment) -> Vec<Problem>;
 
 /// All of them, in the order in which their problems are listed.
-const CHECKS: [Check; 5] = [database_urls, files, signing_keys, job_kinds, schedules];
+const RULES: [Rule; 5] = [database_urls, files, signing_keys, job_kinds, schedules];
 
-fn check(input: &Input, environment: &Environment) -> Result<Exit, Failure> {
-    let problems = match input.load(environment) {
+fn check(arguments: &Check, environment: &Environment) -> Result<Exit, Failure> {
+    let input = &arguments.input;
+    let loaded = input.load(environment);
+    let problems = match &loaded {
         Ok(loaded) => {
-            let checks = CHECKS.iter();
-            checks
-                .flat_map(|check| check(&loaded, environment))
-                .collect()
+            let rules = RULES.iter();
+            rules.flat_map(|rule| rule(loaded, environment)).collect()
         }
-        Err(problems) => problems.0,
+        Err(problems) => problems.0.clone(),
+    };
+    let connections = match &loaded {
+        Ok(loaded) if arguments.connect && problems.is_empty() => {
+            Some(connect::all(&loaded.config)?)
+        }
+        _ => None,
     };
     match input.format {
-        Format::Json => print_json(&Document::of(&problems))?,
+        Format::Json => print_json(&Document::of(&problems, connections.as_deref()))?,
         Format::Text => print(|out| {
             for problem in &problems {
                 writeln!(out, "{problem}")?;
             }
             match problems.len() {
-                0 => writeln!(out, "the configuration is valid"),
-                1 => writeln!(out, "1 problem"),
-                number => writeln!(out, "{number} problems"),
+                0 => writeln!(out, "the configuration is valid")?,
+                1 => writeln!(out, "1 problem")?,
+                number => writeln!(out, "{number} problems")?,
             }
+            connect::write(out, connections.as_deref().unwrap_or_default())
         })?,
     }
-    Ok(if problems.is_empty() {
-        Exit::Intact
-    } else {
-        Exit::Usage
+    let all_answer = connections.iter().flatten().all(Connection::is_fine);
+    Ok(match (problems.is_empty(), all_answer) {
+        (true, true) => Exit::Intact,
+        (true, false) => Exit::CouldNotCheck,
+        (false, _) => Exit::Usage,
     })
 }
 
@@ -182,23 +209,25 @@ fn job_kinds(loaded: &Loaded, _: &Environment) -> Vec<Problem> {
     loaded.locate(loaded.config.jobs.validate_kinds(&known))
 }
 
-/// The schedules of the directory. Those that ship with the program are none that anybody could correct.
+/// The schedules of the directory, or without one those that ship with the program.
 fn schedules(loaded: &Loaded, _: &Environment) -> Vec<Problem> {
     let dir = loaded.config.jobs.schedules();
     // One that cannot be read is among the files.
-    let Some(dir) = dir.filter(|dir| fs::read_dir(dir).is_ok()) else {
+    if dir.is_some_and(|dir| fs::read_dir(dir).is_err()) {
         return Vec::new();
-    };
-    let checked = schedule::load(Some(dir))
+    }
+    let checked = schedule::load(dir)
         .and_then(|schedules| schedule::check(&schedules, &registry(&loaded.config)));
     checked.err().unwrap_or_default()
 }
 
 /// The document of `config check`.
 #[derive(Serialize)]
-struct Document {
+struct Document<'a> {
     valid: bool,
     problems: Vec<Entry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections: Option<&'a [Connection]>,
 }
 
 /// A problem in parts, and as the line that people read.
@@ -211,11 +240,12 @@ struct Entry {
     message: String,
 }
 
-impl Document {
-    fn of(problems: &[Problem]) -> Self {
+impl<'a> Document<'a> {
+    fn of(problems: &[Problem], connections: Option<&'a [Connection]>) -> Self {
         Self {
             valid: problems.is_empty(),
             problems: problems.iter().map(Entry::of).collect(),
+            connections,
         }
     }
 }

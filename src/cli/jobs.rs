@@ -1,8 +1,11 @@
 //! `trailkeeper jobs`.
 
+use std::io::{self, Write};
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::{
     Exit, Failure,
@@ -90,7 +93,11 @@ fn list(list: &List) -> Result<Exit, Failure> {
         limit: list.limit.into(),
     };
     let found = Found::read(&list.input, &filter)?;
-    found.print(list.input.format, job::list)
+    match list.input.format {
+        Format::Json => print_json(&found.document())?,
+        Format::Text => print(|out| found.write(out, job::list))?,
+    }
+    Ok(Exit::Intact)
 }
 
 /// Jobs, and whether there are more of them than asked for.
@@ -113,26 +120,23 @@ impl Found {
         Ok(Self { jobs, has_more })
     }
 
-    pub(super) fn print(
+    pub(super) fn document(&self) -> Value {
+        json!({ "jobs": job::documents(&self.jobs), "has_more": self.has_more })
+    }
+
+    pub(super) fn write(
         &self,
-        format: Format,
-        table: impl Fn(&mut dyn std::io::Write, &[JobView], jiff::Timestamp) -> std::io::Result<()>,
-    ) -> Result<Exit, Failure> {
-        let Self { jobs, has_more } = self;
-        match format {
-            Format::Json => {
-                print_json(&json!({ "jobs": job::documents(jobs), "has_more": has_more }))?;
-            }
-            Format::Text if jobs.is_empty() => print(|out| writeln!(out, "no jobs"))?,
-            Format::Text => print(|out| {
-                table(out, jobs, Clock.now())?;
-                match has_more {
-                    true => writeln!(out, "and more; --limit says how many to list"),
-                    false => Ok(()),
-                }
-            })?,
+        out: &mut dyn Write,
+        table: impl Fn(&mut dyn Write, &[JobView], Timestamp) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.jobs.is_empty() {
+            return writeln!(out, "no jobs");
         }
-        Ok(Exit::Intact)
+        table(out, &self.jobs, Clock.now())?;
+        match self.has_more {
+            true => writeln!(out, "and more; --limit says how many to list"),
+            false => Ok(()),
+        }
     }
 }
 

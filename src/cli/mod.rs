@@ -1,11 +1,13 @@
 //! Floor 5: the command line. Parses, calls a service, prints; rules of its own it has none.
 
 mod config;
+mod connect;
 mod dead;
 mod demo;
 mod enqueue;
 mod job;
 mod jobs;
+mod letters;
 mod migrate;
 mod progress;
 mod run;
@@ -87,7 +89,7 @@ enum Command {
     Enqueue(Box<enqueue::Arguments>),
     /// Look at jobs, cancel them or try them again
     Jobs(jobs::Arguments),
-    /// Look at dead jobs, run them again or delete them
+    /// Look at dead jobs and messages, run them again or delete them
     Dead(dead::Arguments),
     /// List the kinds of jobs, or print the JSON Schema of a kind's payload
     Schema(schema::Arguments),

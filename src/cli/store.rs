@@ -1,4 +1,4 @@
-//! Runs a command that needs our own database.
+//! Runs commands that wait for servers, most of them for our own database.
 
 use std::path::Path;
 
@@ -8,17 +8,26 @@ use crate::{
     state::{StateError, Store},
 };
 
+pub(super) fn load(config: Option<&Path>) -> Result<Config, Failure> {
+    Config::load(config, &Environment::of_process()).map_err(Failure::usage)
+}
+
+/// Runs what a command waits for.
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::could_not_check)?;
+    Ok(runtime.block_on(work))
+}
+
 /// Loads the configuration, opens the database, brings its tables up to date and runs `command`.
 pub(super) fn with_store<T>(
     config: Option<&Path>,
     command: impl AsyncFnOnce(&Config, &Store) -> anyhow::Result<T>,
 ) -> Result<T, Failure> {
-    let config = Config::load(config, &Environment::of_process()).map_err(Failure::usage)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::could_not_check)?;
-    let done = runtime.block_on(async {
+    let config = load(config)?;
+    let done = block_on(async {
         let url = config.state_url();
         let mut store = Store::open(url.expose(), config.state.max_connections).await?;
         if !config.amqp.url.is_empty() {
@@ -28,7 +37,7 @@ pub(super) fn with_store<T>(
         let done = command(&config, &store).await;
         store.close().await;
         done
-    });
+    })?;
     done.map_err(|error| match error.downcast_ref::<StateError>() {
         // Its text has its causes in it; as a chain they would be told twice.
         Some(told @ StateError::Refused(_)) => Failure::usage(anyhow::anyhow!("{told}")),

@@ -1,11 +1,13 @@
 //! Brings our tables up to date, and refuses a database that a newer program has changed.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
-use super::{Dialect, SCHEMA, StateError, Store, statement};
+use super::{Dialect, SCHEMA, StateError, Store, column, masked, statement};
 
 /// Number, description, PostgreSQL's text, SQLite's text.
 type Step = (i64, &'static str, &'static str, &'static str);
@@ -32,7 +34,66 @@ const STEPS: &[Step] = steps![
 /// first has just made, and all done when it looks again.
 const TRIES: u32 = 5;
 
+/// What there is of a database before anything is done to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// No file yet; the first program that writes makes it.
+    NoFile,
+    /// A database that can be reached.
+    Database {
+        /// Migrations that it has.
+        applied: usize,
+        /// Migrations that this program knows.
+        known: usize,
+    },
+}
+
 impl Store {
+    /// Looks at a database and changes nothing in it.
+    ///
+    /// # Errors
+    /// If it cannot be reached, or has a migration that this program does not know.
+    pub async fn look(url: &str) -> Result<Found, StateError> {
+        if url.starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(url);
+            let options = options.map_err(|_| StateError::Url(masked(url)))?;
+            if !options.get_filename().exists() {
+                return Ok(Found::NoFile);
+            }
+        }
+        let store = Self::open(url, 1).await?;
+        let found = store.migrations().await;
+        store.close().await;
+        found
+    }
+
+    async fn migrations(&self) -> Result<Found, StateError> {
+        let table = match self.dialect {
+            Dialect::Sqlite => "SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'",
+            Dialect::Postgres => {
+                "SELECT 1 FROM pg_tables WHERE schemaname = 'trailkeeper' AND tablename = '_sqlx_migrations'"
+            }
+        };
+        let versions = "SELECT version FROM _sqlx_migrations ORDER BY version";
+        let rows = match self.read(self.query(table)).await?.is_empty() {
+            true => Vec::new(),
+            false => self.read(self.query(versions)).await?,
+        };
+        for row in &rows {
+            let found = column(row, "version")?;
+            if !STEPS.iter().any(|(number, ..)| *number == found) {
+                return Err(StateError::Newer {
+                    location: Arc::clone(&self.location),
+                    found,
+                });
+            }
+        }
+        Ok(Found::Database {
+            applied: rows.len(),
+            known: STEPS.len(),
+        })
+    }
+
     /// Runs the migrations that the database lacks, and answers how many of them it has then.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row, Tra
 use thiserror::Error;
 use tokio::sync::watch;
 
+pub use migrate::Found;
+
 /// The schema that holds our tables on PostgreSQL.
 pub const SCHEMA: &str = "trailkeeper";
 

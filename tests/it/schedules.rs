@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use trailkeeper::state::Store;
+use trailkeeper::{config::Config, jobs, runtime::schedule, state::Store};
 
 use crate::support::program::{Program, Run};
 use crate::support::store::{block_on, number};
@@ -34,11 +34,11 @@ impl Place {
         Self::new(&[
             (
                 "yearly.toml",
-                &schedule("yearly", "@yearly", "priority = 7\npayload.name = \"x\"\n"),
+                &text_of("yearly", "@yearly", "priority = 7\npayload.name = \"x\"\n"),
             ),
             (
                 "hourly.toml",
-                &schedule("hourly", "0 * * * *", "paused = true\n"),
+                &text_of("hourly", "0 * * * *", "paused = true\n"),
             ),
         ])
     }
@@ -66,7 +66,7 @@ impl Place {
     }
 }
 
-fn schedule(name: &str, cron: &str, rest: &str) -> String {
+fn text_of(name: &str, cron: &str, rest: &str) -> String {
     format!("name = {name:?}\ndescription = \"d\"\nkind = \"probe\"\ncron = {cron:?}\n{rest}")
 }
 
@@ -176,7 +176,7 @@ fn what_cannot_be_done_is_refused_before_there_is_a_database() {
         ),
         (
             "payload.toml",
-            &schedule("payload", "@daily", "payload.nmae = \"x\"\n"),
+            &text_of("payload", "@daily", "payload.nmae = \"x\"\n"),
         ),
     ]);
     let broken = Place::new(&[("a.toml", "name = \"b\"\ncorn = \"@daily\"\nzone = 1\n")]);
@@ -227,13 +227,22 @@ fn what_ships_is_listed_without_a_directory() {
     assert_eq!(document["schedules"][0]["last"], Value::Null);
 }
 
+/// What ships has to run as it is, without a word of configuration.
+#[test]
+fn what_ships_fits_the_kinds_that_ship() {
+    let shipped = schedule::load(None).expect("the schedules that ship");
+    let registry = jobs::registry(&Config::default());
+    assert_eq!(schedule::check(&shipped, &registry), Ok(()));
+    assert_eq!(shipped.len(), schedule::SHIPPED.len());
+}
+
 #[test]
 fn config_check_reads_schedules_and_kinds() {
     let place = Place::new(&[
         ("a.toml", "name = \"b\"\ncorn = \"@daily\"\n"),
         (
             "b.toml",
-            &schedule("b", "0 2 31 2 *", "timezone = \"Berlin\"\n"),
+            &text_of("b", "0 2 31 2 *", "timezone = \"Berlin\"\n"),
         ),
     ]);
     let check = |place: &Place| place.program(&["config", "check"]).run();
@@ -242,7 +251,7 @@ fn config_check_reads_schedules_and_kinds() {
     let unfit = Place::new(&[
         (
             "a.toml",
-            &schedule("a", "@daily", "[payload]\nnmae = \"x\"\n"),
+            &text_of("a", "@daily", "[payload]\nnmae = \"x\"\n"),
         ),
         (
             "b.toml",

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AmqpError, Settings,
     connection::{Link, in_time},
-    dead, message,
+    letter, message,
     ports::{Intake, Message, Rejected},
     publisher::{Outcome, Post, Publisher},
     status::{Side, Status},
@@ -211,7 +211,7 @@ impl<I: Intake> Session<'_, I> {
             match read {
                 Ok(message) => batch.messages.push(message),
                 Err(rejected) => {
-                    batch.dead.push(dead::letter(delivery, &rejected));
+                    batch.dead.push(letter::of(delivery, &rejected));
                     batch.rejected.push(rejected);
                 }
             }

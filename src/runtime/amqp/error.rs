@@ -24,6 +24,17 @@ pub enum AmqpError {
     /// The broker has something else under our names.
     #[error(transparent)]
     Topology(#[from] TopologyError),
+    /// Nothing was ever declared there.
+    #[error(
+        "RabbitMQ has no queue {queue} at {address}: either no worker has been connected there yet, or amqp.url names \
+         another vhost than the workers' does"
+    )]
+    NoQueue {
+        /// The queue.
+        queue: &'static str,
+        /// Without password.
+        address: String,
+    },
     /// Anything that ended a channel or connection.
     #[error("RabbitMQ: {0}")]
     Broker(#[from] lapin::Error),

@@ -18,6 +18,7 @@ mod consume;
 pub mod dead;
 mod error;
 pub mod events;
+mod letter;
 pub mod message;
 pub mod ports;
 mod publish;

@@ -167,7 +167,7 @@ async fn refuses_with_a_reason_and_replays() {
     }
 
     // One is replayed, is refused again and comes back.
-    let one = Selection::MessageId("kind".into());
+    let one = Selection::Id("kind".into());
     let replayed = dead::replay(&settings(&broker.url()), &one).await.unwrap();
     assert_eq!((replayed.replayed, replayed.unknown_key), (1, 0));
     until("it is back", async || {

@@ -1,7 +1,9 @@
 //! What operators do with jobs, through the built program. Workers are played by the tests themselves.
 
+mod connect;
 mod dead;
 mod enqueue;
+mod letters;
 
 use std::time::Duration;
 

@@ -63,10 +63,20 @@ impl Client {
 
     /// Sends and waits for the broker to have it. Just after a restart it may refuse for a moment.
     pub(crate) async fn send(&self, kind: &str, properties: BasicProperties, body: &[u8]) {
+        self.send_to(JOBS, kind, properties, body).await;
+    }
+
+    pub(crate) async fn send_to(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        properties: BasicProperties,
+        body: &[u8],
+    ) {
         for _ in 0..200 {
             let confirm = self.channel.basic_publish(
-                JOBS.into(),
-                kind.into(),
+                exchange.into(),
+                routing_key.into(),
                 BasicPublishOptions::default(),
                 body,
                 properties.clone(),

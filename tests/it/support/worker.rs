@@ -13,7 +13,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What workers of one test share.
 pub(crate) struct Setting {
+    /// For configurations and logs.
     pub(crate) directory: PathBuf,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) program: PathBuf,
     pub(crate) state_url: String,
     pub(crate) qwed_url: String,
     pub(crate) key: String,
@@ -25,6 +28,8 @@ impl Setting {
     pub(crate) fn new(directory: &Path, state_url: &str, qwed_url: &str, key: &str) -> Self {
         Self {
             directory: directory.to_owned(),
+            data_dir: directory.to_owned(),
+            program: env!("CARGO_BIN_EXE_trailkeeper").into(),
             state_url: state_url.to_owned(),
             qwed_url: qwed_url.to_owned(),
             key: key.to_owned(),
@@ -50,7 +55,7 @@ impl Setting {
         let address = free_address();
         let mut text = format!(
             "data_dir = {:?}\n[qwed]\ndatabase_url = {:?}\n[state]\nurl = {:?}\n[metrics]\nlisten = \"{address}\"\n",
-            self.directory.display().to_string(),
+            self.data_dir.display().to_string(),
             self.qwed_url,
             self.state_url,
         );
@@ -85,6 +90,15 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts a worker and returns at once.
     pub(crate) fn spawn(setting: &Setting, name: &str) -> Self {
+        Self::spawn_with(setting, name, |_| ())
+    }
+
+    /// The same, with what `adjust` adds to its environment.
+    pub(crate) fn spawn_with(
+        setting: &Setting,
+        name: &str,
+        adjust: impl FnOnce(&mut Command),
+    ) -> Self {
         let (config, address) = setting.write(name);
         let log = setting.directory.join(format!("{name}.log"));
         let file = File::options()
@@ -92,7 +106,8 @@ impl Worker {
             .append(true)
             .open(&log)
             .expect("open a log");
-        let child = Command::new(env!("CARGO_BIN_EXE_trailkeeper"))
+        let mut command = Command::new(&setting.program);
+        command
             .args(["run", "--config"])
             .arg(&config)
             .env_clear()
@@ -100,9 +115,9 @@ impl Worker {
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .expect("start a worker");
+            .stderr(file);
+        adjust(&mut command);
+        let child = command.spawn().expect("start a worker");
         Self {
             child,
             address,

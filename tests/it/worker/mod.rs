@@ -5,6 +5,7 @@ mod chaos;
 mod fleet;
 mod lifecycle;
 mod schedules;
+mod systemd;
 
 use std::time::Instant;
 
