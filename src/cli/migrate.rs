@@ -5,13 +5,13 @@ use serde::Serialize;
 use super::{
     Exit, Failure,
     config::Input,
-    store::with_store,
+    store::with_migrated_store,
     verify::{Format, print, print_json},
 };
 
 pub(super) const AFTER: &str = "\
-Every command that uses the state database does this by itself. Doing it apart shows that the database can be reached, and lets a role \
-with the right to make tables do it before one without that right runs the worker.
+A worker does this at its start, and every command makes the tables where there are none; only this one and the worker change tables \
+of an older release. Doing it apart lets a role with the right to make tables do it before one without that right runs the worker.
 
 Exit codes:
   0  up to date
@@ -25,7 +25,7 @@ struct Document {
 }
 
 pub(super) fn run(input: &Input) -> Result<Exit, Failure> {
-    let document = with_store(input.config.as_deref(), async |config, store| {
+    let document = with_migrated_store(input.config.as_deref(), async |config, store| {
         Ok(Document {
             database: config.state_url().to_string(),
             migrations: store.migrate().await?,

@@ -21,8 +21,29 @@ pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(runtime.block_on(work))
 }
 
-/// Loads the configuration, opens the database, brings its tables up to date and runs `command`.
+/// Loads the configuration, brings the tables up to date and runs `command`.
+pub(super) fn with_migrated_store<T>(
+    config: Option<&Path>,
+    command: impl AsyncFnOnce(&Config, &Store) -> anyhow::Result<T>,
+) -> Result<T, Failure> {
+    open(config, async |config, store| {
+        store.migrate().await?;
+        command(config, store).await
+    })
+}
+
+/// Loads the configuration and runs `command`. Tables are made where there are none; those of an older release are refused.
 pub(super) fn with_store<T>(
+    config: Option<&Path>,
+    command: impl AsyncFnOnce(&Config, &Store) -> anyhow::Result<T>,
+) -> Result<T, Failure> {
+    open(config, async |config, store| {
+        store.prepare().await?;
+        command(config, store).await
+    })
+}
+
+fn open<T>(
     config: Option<&Path>,
     command: impl AsyncFnOnce(&Config, &Store) -> anyhow::Result<T>,
 ) -> Result<T, Failure> {
@@ -33,7 +54,6 @@ pub(super) fn with_store<T>(
         if !config.amqp.url.is_empty() {
             store = store.publishing_events();
         }
-        store.migrate().await?;
         let done = command(&config, &store).await;
         store.close().await;
         done

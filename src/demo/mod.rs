@@ -60,7 +60,7 @@ pub fn make_sample(path: &Path, now: Timestamp) -> Result<(), DemoError> {
         source,
     };
     if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory).map_err(io)?;
+        crate::state::private_directory(directory).map_err(io)?;
     }
     if path.exists() {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;

@@ -38,9 +38,25 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 }
                 // It may be a wish to cancel.
                 Ok(()) = followed => {
-                    self.beat().await;
+                    self.listen().await;
                     follow_from = Instant::now() + FOLLOW_EVERY;
                 }
+            }
+        }
+    }
+
+    /// Stops the runs whose jobs are to be cancelled. What cannot be read now, the next heartbeat brings.
+    async fn listen(&self) {
+        if self.running().is_empty() {
+            return;
+        }
+        let Ok(wishes) = self.store.cancel_requests(&self.owner).await else {
+            return;
+        };
+        let running = self.running();
+        for (id, fence) in wishes {
+            if let Some(run) = running.get(&id).filter(|run| run.fence == fence) {
+                run.stop(Stop::Cancelled);
             }
         }
     }

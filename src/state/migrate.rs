@@ -67,6 +67,24 @@ impl Store {
         found
     }
 
+    /// What a command that is no worker does before it uses the database: makes the tables where there are none, and
+    /// leaves those of an older release as they are. Workers of that release may be using them, and must not be stopped by
+    /// a newer program that somebody tried next to them.
+    ///
+    /// # Errors
+    /// If the database is older or newer than this program, or cannot be reached.
+    pub async fn prepare(&self) -> Result<(), StateError> {
+        match self.migrations().await? {
+            Found::Database { applied: 0, .. } | Found::NoFile => self.migrate().await.map(drop),
+            Found::Database { applied, known } if applied < known => Err(StateError::Older {
+                location: Arc::clone(&self.location),
+                applied,
+                known,
+            }),
+            Found::Database { .. } => Ok(()),
+        }
+    }
+
     async fn migrations(&self) -> Result<Found, StateError> {
         let table = match self.dialect {
             Dialect::Sqlite => "SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'",

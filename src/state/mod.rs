@@ -76,6 +76,19 @@ pub enum StateError {
         /// The migration's number.
         found: i64,
     },
+    /// An older program made the tables, and workers of its release may be using them.
+    #[error(
+        "the state database {location} is of an older release: it has {applied} of {known} migrations; upgrade and restart \
+         its workers, or run `trailkeeper migrate`, and then this command again"
+    )]
+    Older {
+        /// The URL without its password.
+        location: Arc<str>,
+        /// Migrations that it has.
+        applied: usize,
+        /// Migrations that this program knows.
+        known: usize,
+    },
     /// The migrations could not be run.
     #[error("cannot bring the tables of the state database {location} up to date: {problem}")]
     Migration {
@@ -429,13 +442,23 @@ fn sqlite_url(url: &str) -> Result<String, StateError> {
     if let Some(directory) = options.get_filename().parent()
         && !directory.as_os_str().is_empty()
     {
-        std::fs::create_dir_all(directory).map_err(|source| StateError::Directory {
+        private_directory(directory).map_err(|source| StateError::Directory {
             path: directory.to_owned(),
             source,
         })?;
     }
     let path = url.split('?').next().unwrap_or_default();
     Ok(format!("{path}?mode=rwc"))
+}
+
+/// Makes a directory that only its owner can look into: what is kept there may be personal. One that is there stays as it is.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn private_directory(path: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(path)
 }
 
 /// A URL without its password, and without its query, which may hold one. Of what is no URL only the scheme is told: an

@@ -91,6 +91,19 @@ impl Store {
             .collect()
     }
 
+    /// The jobs that `owner` holds and somebody wishes to be cancelled, with their fences. Only reads: what is done whenever
+    /// anything was written must write nothing itself.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn cancel_requests(&self, owner: &str) -> Result<Vec<(String, i64)>, StateError> {
+        let held = "SELECT id, fence FROM job WHERE lease_owner = $1 AND cancel_requested = 1";
+        let rows = self.read(self.query(held).bind(owner.to_owned())).await?;
+        rows.iter()
+            .map(|row| Ok((column(row, "id")?, column(row, "fence")?)))
+            .collect()
+    }
+
     /// Gives jobs back untouched, as if they had not been claimed: a clean shutdown costs no attempt.
     ///
     /// # Errors

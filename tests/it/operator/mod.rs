@@ -330,5 +330,11 @@ fn a_database_that_is_away_or_too_new_is_told_once() {
         let (code, line) = run.failure();
         assert_eq!(code, Some(3));
         assert_eq!(line.matches("newer than this program").count(), 1, "{line}");
+        test.execute("DELETE FROM _sqlx_migrations WHERE version IN (2, 99)")
+            .await;
+        let run = program(&test, &["jobs", "list"]).run();
+        let (older, told) = run.failure();
+        assert_eq!(older, Some(3));
+        assert!(told.contains("of an older release"), "{told}");
     });
 }
