@@ -52,9 +52,10 @@ fn a_key_that_was_cut_or_mistyped_is_refused() {
     refused::<VerifierKey>(PETER);
     refused::<SecretKey>(PETER_SECRET);
     let parse = |key: &str| key.parse::<VerifierKey>().expect_err("no key");
-    // Longer than a key, and of an unknown algorithm, both with ids that fit.
+    // Longer than a key (and not canonical), and of an unknown algorithm, both with ids that fit.
     let long = "PeterNeumann+cc469956+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TWBADKEY==";
-    assert_eq!(parse(long), KeyError::Algorithm);
+    assert_eq!(parse(long), KeyError::Form);
+    assert_eq!(parse(&long.replace("KEY==", "KEQ==")), KeyError::Algorithm);
     let unknown = "PeterNeumann+173116ae+ZRpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
     assert_eq!(parse(unknown), KeyError::Algorithm);
     assert_eq!(parse(PETER_SECRET), KeyError::Secret);
