@@ -3,6 +3,7 @@
 mod amqp;
 mod api_keys;
 mod canonical;
+mod checkpoint;
 mod cli;
 mod config;
 mod diagnosis;
