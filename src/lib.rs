@@ -4,6 +4,8 @@
 //! `docs/architecture.md`. Floor 0, [`trail`], is pure and compiles alone
 //! (`--no-default-features`): what an auditor's offline verifier needs.
 
+#[cfg(feature = "cli")]
+pub mod anchor;
 pub mod checkpoint;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -8,6 +8,9 @@
 //! |---|---|
 //! | [`leaf`] | what stands for one entry in its organisation's tree |
 //! | [`merkle`] | hashes trees, makes and checks proofs |
+//! | [`anchored`] | all trees of one anchor |
+//! | [`row`] | the leaf of a row |
+//! | [`tiles`] | compares a trail with its tree while it is read in pieces |
 //! | [`note`] | signs text, and checks who signed it |
 //! | [`tree_head`] | the statement about one trail: size, root, newest entry, time |
 //! | [`inventory`] | the statement about all trails at once |
@@ -17,6 +20,7 @@
 //! knows where anchors are kept. All parsers bound what they read, refuse whatever is not in the one canonical form, and
 //! never panic.
 
+pub mod anchored;
 pub mod head;
 pub mod inventory;
 pub mod leaf;
@@ -24,4 +28,6 @@ mod lines;
 pub mod merkle;
 pub mod note;
 pub mod proof;
+pub mod row;
+pub mod tiles;
 pub mod tree_head;

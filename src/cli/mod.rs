@@ -1,5 +1,7 @@
 //! Floor 5: the command line. Parses, calls a service, prints; rules of its own it has none.
 
+mod anchor;
+mod anchors;
 mod config;
 mod connect;
 mod dead;
@@ -83,6 +85,8 @@ struct Arguments {
 enum Command {
     /// Verify the audit trail of a QWED database
     Verify(Box<verify::Arguments>),
+    /// Anchor trails, look at anchors, and prove that an entry is anchored
+    Anchor(anchor::Arguments),
     /// Look at schedules, pause them or run one now
     Schedules(schedules::Arguments),
     /// Queue a job
@@ -108,6 +112,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Anchor(arguments) => anchor::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Enqueue(arguments) => enqueue::run(*arguments),
         Command::Jobs(arguments) => jobs::run(&arguments),

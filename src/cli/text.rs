@@ -53,6 +53,7 @@ pub(super) fn report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
             )?;
         }
     }
+    anchors(out, report)?;
     for finding in &report.findings {
         let style = colour(finding.severity);
         writeln!(
@@ -84,6 +85,45 @@ pub(super) fn report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         count(report.entries, "entry"),
         report.duration_seconds,
         HumanCount(report.entries_per_second),
+    )
+}
+
+/// What vouches for the trails' ends, or that nothing does.
+fn anchors(out: &mut dyn Write, report: &Report) -> io::Result<()> {
+    if let Some(anchors) = &report.anchors {
+        for finding in &anchors.findings {
+            let style = colour(finding.severity);
+            writeln!(
+                out,
+                "anchors {style}{}{style:#}: {}",
+                finding.kind, finding.detail
+            )?;
+        }
+        if let (Some(number), Some(time)) = (anchors.number, &anchors.time) {
+            let organizations = report.organizations.iter();
+            let unanchored: u64 = organizations
+                .map(|trail| match &trail.anchor {
+                    Some(anchor) => anchor.unanchored_entries,
+                    None => trail.qwed.total_entries,
+                })
+                .sum();
+            let mut compared = report.organizations.iter().filter_map(|trail| trail.anchor.as_ref());
+            if compared.any(|anchor| !anchor.is_extended) {
+                return writeln!(out, "{BAD}what anchor {number} of {time} covers is not what is there{BAD:#}");
+            }
+            let tail = match unanchored {
+                0 => "covers every entry".to_owned(),
+                entries => format!("does not cover the newest {} yet", count(entries, "entry")),
+            };
+            return writeln!(out, "anchor {number} of {time} {tail}");
+        }
+        if !anchors.findings.is_empty() {
+            return Ok(());
+        }
+    }
+    writeln!(
+        out,
+        "{FAINT}no anchor vouches for the newest entries: had they been removed, nothing would show it{FAINT:#}"
     )
 }
 

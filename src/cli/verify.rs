@@ -8,7 +8,11 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{Exit, Failure, progress, text};
+use super::{
+    Exit, Failure,
+    anchors::{Anchors, Sources},
+    progress, text,
+};
 use crate::{
     clock::Clock,
     config::{Config, ConfigError, Environment, Secret, parse_micros},
@@ -32,7 +36,10 @@ Exit codes:
   130  interrupted
 
 The signing key is read from QWED_AUDIT_SECRET_KEY, or else AUDIT_SECRET_KEY; further keys from the \
-configuration file. Nothing is ever written to QWED's database.";
+configuration file. Nothing is ever written to QWED's database.
+
+Where the worker has anchored the trail, it is compared with the newest anchor: entries that were removed at its end, or written \
+anew by somebody who holds the signing key, are found only by that.";
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -75,6 +82,12 @@ pub(super) struct Arguments {
     /// 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_findings: Option<u32>,
+    /// Anchors to compare with: the URL of the state database that has them, or "none" [default: configuration]
+    #[arg(long, value_name = "URL|none")]
+    anchors: Option<String>,
+    /// The public key that anchors are signed with, or @ and a file that holds it [default: configuration]
+    #[arg(long, value_name = "KEY")]
+    public_key: Option<String>,
     /// Exit with 0 instead of 4 if the verdict is "incomplete"
     #[arg(long)]
     allow_incomplete: bool,
@@ -174,6 +187,14 @@ fn trails(
         options.threads += 1;
     }
     let started = Clock.now();
+    let anchors = anchors(arguments, config).map_err(Failure::could_not_check)?;
+    let anchored = anchors
+        .as_ref()
+        .and_then(|anchors| anchors.loaded.anchored.clone());
+    let options = Options {
+        anchored: anchored.as_deref(),
+        ..options
+    };
     let progress = Arc::new(Progress::default());
     let watch = progress::watch(&progress, !arguments.no_progress);
     let verified = verify::verify(database, ring, scope, &options, &progress);
@@ -181,6 +202,9 @@ fn trails(
     match verified {
         Ok(mut report) => {
             report.set_times(started, Clock.now());
+            if let Some(anchors) = &anchors {
+                report.set_anchors(anchors.report());
+            }
             match arguments.format {
                 Format::Json => print_json(&report)?,
                 Format::Text => print(|out| text::report(out, &report))?,
@@ -201,6 +225,21 @@ fn trails(
         }
         Err(error) => Err(Failure::could_not_check(error)),
     }
+}
+
+/// The anchors that the command line or the configuration names; `None` where there are none to be had.
+fn anchors(arguments: &Arguments, config: &Config) -> anyhow::Result<Option<Anchors>> {
+    let state = config.state_url();
+    let url = match arguments.anchors.as_deref() {
+        Some("none") => return Ok(None),
+        Some(url) => url,
+        None => state.expose(),
+    };
+    let sources = match &arguments.public_key {
+        Some(key) => Sources::given(key)?,
+        None => Sources::configured(config)?,
+    };
+    Anchors::load(url, &config.anchors.origin, &sources.keys)
 }
 
 fn exit_of(report: &Report, allow_incomplete: bool) -> Exit {

@@ -38,7 +38,7 @@ pub use nearest::nearest;
 pub use ring::KeyConfig;
 pub use secret::Secret;
 pub use sections::{
-    Amqp, ApiKeys, Cut, Http, Log, LogFormat, Metrics, Objects, Qwed, State, Verify,
+    Amqp, Anchors, ApiKeys, Cut, Http, Log, LogFormat, Metrics, Objects, Qwed, State, Verify,
 };
 
 /// The file that ships with the program: every key, commented, with its default.
@@ -62,6 +62,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// Verification.
     pub verify: Verify,
+    /// Anchors.
+    pub anchors: Anchors,
     /// The age of QWED's API keys.
     pub keys: ApiKeys,
     /// The Prometheus endpoint.
@@ -100,6 +102,16 @@ impl Config {
         Secret::new(format!("sqlite://{path}"))
     }
 
+    /// The file with the key that signs anchors, by default one in the data directory.
+    #[must_use]
+    pub fn anchor_key_file(&self) -> PathBuf {
+        if self.anchors.key_file.as_os_str().is_empty() {
+            self.data_dir.join("anchor.key")
+        } else {
+            self.anchors.key_file.clone()
+        }
+    }
+
     /// The role that marks overdue API keys; none if it is unknown, as QWED's database is.
     #[must_use]
     pub fn flag_url(&self) -> Option<&Secret> {
@@ -117,6 +129,7 @@ impl Config {
         broken.extend(self.state.validate());
         broken.extend(self.amqp.validate());
         broken.extend(self.jobs.validate());
+        broken.extend(self.anchors.validate());
         broken.extend(self.keys.validate());
         broken.extend(self.log.validate());
         broken

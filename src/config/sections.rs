@@ -248,3 +248,34 @@ fn scheme(broken: &mut Vec<Invalid>, key: &str, url: &Secret, schemes: &[&str]) 
         broken.push(Invalid::new(key, problem));
     }
 }
+
+/// Anchors: signed statements about every trail.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Anchors {
+    /// Whose trails they are about; the first line of every statement begins with it.
+    pub origin: String,
+    /// The file with the key that signs them; see [`super::Config::anchor_key_file`].
+    pub key_file: PathBuf,
+    /// Public keys of former signing keys.
+    pub public_keys: Vec<String>,
+}
+
+impl Anchors {
+    /// What is wrong with the values.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Invalid> {
+        let mut broken = Vec::new();
+        let is_name = |c: char| !c.is_whitespace() && !c.is_control() && c != '+';
+        if self.origin.is_empty() || !self.origin.chars().all(is_name) {
+            let problem = "has to be a name without spaces and \"+\", such as audit.example.org";
+            broken.push(Invalid::new("anchors.origin", problem));
+        }
+        for key in &self.public_keys {
+            if let Err(error) = key.parse::<crate::checkpoint::note::VerifierKey>() {
+                broken.push(Invalid::new("anchors.public_keys", error.to_string()));
+            }
+        }
+        broken
+    }
+}

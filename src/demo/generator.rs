@@ -315,6 +315,15 @@ impl SqliteWriter {
         Ok(Self { connection })
     }
 
+    /// Goes on with a file that [`Self::create`] made.
+    ///
+    /// # Errors
+    /// If SQLite refuses.
+    pub fn open(path: &Path) -> rusqlite::Result<Self> {
+        let connection = Connection::open(path)?;
+        Ok(Self { connection })
+    }
+
     /// Writes the next `entries` of `generator`, and its organisations and users.
     ///
     /// # Errors

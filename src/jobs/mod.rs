@@ -2,6 +2,8 @@
 //!
 //! A kind turns a payload into calls of services and their answers into an outcome. Rules of its own it has none.
 
+pub mod anchor;
+mod anchoring;
 pub mod check_api_keys;
 #[cfg(feature = "probe")]
 pub mod probe;
@@ -41,6 +43,7 @@ pub struct Services {
 #[must_use]
 pub fn registry(config: &Config) -> Registry<Services> {
     let mut registry = Registry::new(config.jobs.max_attempts.into())
+        .with::<anchor::Anchor>()
         .with::<check_api_keys::CheckApiKeys>()
         .with::<verify_piece::VerifyPiece>()
         .with::<verify_trail::VerifyTrail>();

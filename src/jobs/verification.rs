@@ -18,7 +18,7 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 pub(super) struct Work {
     pub(super) database: Database,
     pub(super) ring: Arc<KeyRing>,
-    pub(super) options: Options,
+    pub(super) options: Options<'static>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn run<T: Send + 'static>(
     result.map_err(JobError::retry)?.map_err(decide)
 }
 
-fn options(services: &Services, url: &DatabaseUrl) -> Options {
+fn options(services: &Services, url: &DatabaseUrl) -> Options<'static> {
     let verify = &services.config.verify;
     let mut options = Options {
         max_findings: verify.max_findings as usize,

@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    Services,
+    Services, anchoring,
     verification::{self, Work},
 };
 use crate::{
     runtime::job::{Context, Done, Job, JobError, Outcome, Uniqueness},
-    verify::pieces::{self, Piece},
+    verify::{
+        Options,
+        pieces::{self, Piece},
+    },
 };
 
 /// One piece of a trail.
@@ -34,20 +37,26 @@ impl Job<Services> for VerifyPiece {
         if let Some(estimate) = estimate {
             context.progress.expect(estimate);
         }
-        let segment = verification::run(context, move |work: &Work| {
-            pieces::check(
-                &work.database,
-                &work.ring,
-                &piece,
-                &work.options,
-                &work.progress,
-            )
+        let anchored = match piece.anchor {
+            None => None,
+            Some(number) => {
+                let loaded = anchoring::load(context, Some(number)).await?;
+                let gone = anyhow::anyhow!("anchor {number} cannot be authenticated any more");
+                Some(loaded.anchored.ok_or_else(|| JobError::fail(gone))?)
+            }
+        };
+        let part = verification::run(context, move |work: &Work| {
+            let options = Options {
+                anchored: anchored.as_deref(),
+                ..work.options
+            };
+            pieces::check(&work.database, &work.ring, &piece, &options, &work.progress)
         })
         .await?;
         Ok(Outcome::Done(Done {
-            result: json!({"entries": segment.rows, "worker": context.worker}),
-            memo: Some(segment.to_bytes()),
-            done: i64::try_from(segment.rows).ok(),
+            result: json!({"entries": part.segment.rows, "worker": context.worker}),
+            memo: Some(part.to_bytes()),
+            done: i64::try_from(part.segment.rows).ok(),
             ..Done::default()
         }))
     }

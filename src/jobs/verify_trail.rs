@@ -16,6 +16,8 @@ use serde_json::json;
 
 use super::{
     Services,
+    anchor::Anchor,
+    anchoring,
     verification::{self, Work},
     verify_piece::VerifyPiece,
 };
@@ -25,15 +27,16 @@ use crate::{
     runtime::job::{Context, Done, Job, JobError, Outcome, Wait},
     state::{
         StateError, Tx,
-        jobs::{Effects, State, new_id},
+        jobs::{Effects, NewJob, State, new_id},
         outbox::Event,
         verdicts::Before,
     },
-    trail::{finding::Verdict, segment::Segment},
+    trail::finding::{AnchorFinding, Verdict},
     verify::{
-        Scope, VerifyError,
+        Options, Scope, VerifyError,
+        part::Part,
         pieces::{self, Layout, Plan, Planning},
-        report::{OrganizationReport, Report},
+        report::{AnchorsReport, OrganizationReport, Report},
     },
 };
 
@@ -63,6 +66,12 @@ pub struct VerifyTrail {
 struct Memo {
     started: Timestamp,
     plan: Plan,
+    /// The anchor that the pieces are compared with.
+    #[serde(default)]
+    anchor: Option<u64>,
+    /// What is wrong with the anchors.
+    #[serde(default)]
+    findings: Vec<AnchorFinding>,
 }
 
 impl Job<Services> for VerifyTrail {
@@ -114,13 +123,27 @@ impl VerifyTrail {
         let scope = self.scope()?;
         let section = &context.services.config.verify;
         let (cut, piece_entries) = (section.cut, u64::from(section.piece_entries));
+        // Before the plan looks where the trails end: what is anchored then lies within.
+        let loaded = anchoring::load(context, None).await?;
+        let anchored = loaded.anchored;
+        let anchor = anchored.as_ref().map(|anchored| anchored.number);
         let plan = verification::run(context, move |work: &Work| {
-            plan(work, &scope, cut, piece_entries)
+            let options = Options {
+                anchored: anchored.as_deref(),
+                ..work.options
+            };
+            plan(work, &options, &scope, cut, piece_entries)
         });
-        let plan = plan.await?;
-        if plan.pieces.is_empty() {
-            return self.conclude(context, Memo { started, plan }).await;
+        let memo = Memo {
+            started,
+            plan: plan.await?,
+            anchor,
+            findings: loaded.findings,
+        };
+        if memo.plan.pieces.is_empty() {
+            return self.conclude(context, memo).await;
         }
+        let plan = &memo.plan;
         let children = plan
             .pieces
             .iter()
@@ -131,7 +154,7 @@ impl VerifyTrail {
             })
             .collect::<Result<_, _>>()?;
         let total = i64::try_from(plan.entries_estimate).ok();
-        let memo = serde_json::to_vec(&Memo { started, plan }).map_err(JobError::fail)?;
+        let memo = serde_json::to_vec(&memo).map_err(JobError::fail)?;
         Ok(Outcome::Wait(Wait {
             children,
             memo,
@@ -140,7 +163,21 @@ impl VerifyTrail {
     }
 
     async fn conclude(&self, context: &Context<Services>, memo: Memo) -> Result<Outcome, JobError> {
-        let Memo { started, plan } = memo;
+        let Memo {
+            started,
+            plan,
+            anchor,
+            findings,
+        } = memo;
+        let anchored = match anchor {
+            Some(number) => anchoring::load(context, Some(number)).await?.anchored,
+            None => None,
+        };
+        let anchors = AnchorsReport {
+            number: anchor,
+            time: anchored.as_ref().map(|anchored| anchored.time.to_string()),
+            findings,
+        };
         let segments = if plan.pieces.is_empty() {
             Vec::new()
         } else {
@@ -150,12 +187,16 @@ impl VerifyTrail {
         let scope = plan.scope.clone();
         let is_partial = plan.scope.period != Period::default();
         let concluded = verification::run(context, move |work: &Work| {
+            let options = Options {
+                anchored: anchored.as_deref(),
+                ..work.options
+            };
             let concluded = pieces::conclude(
                 &work.database,
                 &work.ring,
                 &plan,
                 segments,
-                &work.options,
+                &options,
                 &work.progress,
             );
             match concluded {
@@ -164,7 +205,7 @@ impl VerifyTrail {
                     &work.database,
                     &work.ring,
                     &scope,
-                    &work.options,
+                    &options,
                     &work.progress,
                 ),
                 concluded => concluded,
@@ -172,12 +213,16 @@ impl VerifyTrail {
         });
         let mut report = concluded.await?;
         report.set_times(started, context.services.clock.now());
+        report.set_anchors(anchors);
         let mut result = serde_json::to_value(&report).map_err(JobError::fail)?;
         result["pieces"] = json!(piece_count);
         let entries = i64::try_from(report.entries).ok();
+        let is_whole = !is_partial && self.organizations.is_empty();
+        let anchor = (context.maker)(Anchor::KIND, json!({}))?;
         let effects = Verdicts {
             report,
             is_partial,
+            anchor: is_whole.then_some(anchor),
             job_id: context.job_id.clone(),
         };
         Ok(Outcome::Done(Done {
@@ -191,7 +236,13 @@ impl VerifyTrail {
 
 /// Cuts the trail. Reading organisations one by one visits a table in which they are interleaved over and over, so what is
 /// more than one piece is cut by key range unless told otherwise.
-fn plan(work: &Work, scope: &Scope, cut: Cut, piece_entries: u64) -> Result<Plan, VerifyError> {
+fn plan(
+    work: &Work,
+    options: &Options<'_>,
+    scope: &Scope,
+    cut: Cut,
+    piece_entries: u64,
+) -> Result<Plan, VerifyError> {
     let plan = |by_key| {
         let planning = Planning {
             piece_entries,
@@ -202,7 +253,7 @@ fn plan(work: &Work, scope: &Scope, cut: Cut, piece_entries: u64) -> Result<Plan
             &work.ring,
             scope,
             planning,
-            &work.options,
+            options,
             &work.progress,
         )
     };
@@ -215,7 +266,7 @@ fn plan(work: &Work, scope: &Scope, cut: Cut, piece_entries: u64) -> Result<Plan
 }
 
 /// What the pieces found, in their order.
-async fn segments_of(context: &Context<Services>) -> Result<Vec<Segment>, JobError> {
+async fn segments_of(context: &Context<Services>) -> Result<Vec<Part>, JobError> {
     let children = context
         .store
         .children(&context.job_id)
@@ -233,7 +284,7 @@ async fn segments_of(context: &Context<Services>) -> Result<Vec<Segment>, JobErr
                 child.error.as_deref().unwrap_or("it left no result"),
             )));
         };
-        let segment = Segment::from_bytes(bytes)
+        let segment = Part::from_bytes(bytes)
             .with_context(|| format!("the result of job {} cannot be read", child.id))
             .map_err(JobError::fail)?;
         segments.push(segment);
@@ -246,6 +297,8 @@ struct Verdicts {
     report: Report,
     /// Only a period was verified: that it is sound says nothing about the rest.
     is_partial: bool,
+    /// What was verified is anchored next.
+    anchor: Option<NewJob>,
     job_id: String,
 }
 
@@ -271,6 +324,12 @@ impl Effects for Verdicts {
                     events.push(self.event(trail, what, before.verdict));
                 }
             }
+            if let Some(anchors) = &self.report.anchors {
+                events.extend(self.about_anchors(tx, anchors).await?);
+            }
+            if let Some(job) = &self.anchor {
+                tx.insert_jobs(std::slice::from_ref(job)).await?;
+            }
             Ok(events)
         })
     }
@@ -293,7 +352,40 @@ fn change(before: &Before, now: Verdict) -> Option<&'static str> {
     }
 }
 
+/// Stands where an organisation's id does, for the verdict on the anchors themselves.
+const ANCHORS: &str = "anchors";
+
 impl Verdicts {
+    /// Notes whether the anchors are what they were, and tells when that changes.
+    async fn about_anchors(
+        &self,
+        tx: &mut Tx,
+        anchors: &AnchorsReport,
+    ) -> Result<Option<Event>, StateError> {
+        let worst = anchors
+            .findings
+            .iter()
+            .map(|finding| finding.severity)
+            .max();
+        let verdict = worst.map_or(Verdict::Intact, Verdict::of);
+        let findings = i64::try_from(anchors.findings.len()).unwrap_or(i64::MAX);
+        let before = tx
+            .note_verdict(ANCHORS, &verdict.to_string(), 0, findings, &self.job_id)
+            .await?;
+        Ok(change(&before, verdict).map(|what| Event {
+            id: new_id(),
+            event_type: what.to_owned(),
+            subject: Some(ANCHORS.to_owned()),
+            data: json!({
+                "verdict": verdict,
+                "previous_verdict": before.verdict,
+                "findings_total": findings,
+                "findings": anchors.findings.iter().take(TOLD_FINDINGS).collect::<Vec<_>>(),
+                "job_id": self.job_id,
+            }),
+        }))
+    }
+
     fn event(&self, trail: &OrganizationReport, what: &str, before: Option<String>) -> Event {
         let told = trail.findings.iter().take(TOLD_FINDINGS);
         Event {

@@ -8,6 +8,7 @@
 //! Every write is one transaction that ends in [`Tx::commit`], which names the write: tests break each of them in both
 //! ways, failed and failed-but-persisted (`fault`).
 
+pub mod anchors;
 mod api_keys;
 #[cfg(feature = "probe")]
 pub mod fault;

@@ -48,6 +48,20 @@ pub enum Kind {
     ChainRestarted,
     /// Written before the chain began: nothing to verify.
     Legacy,
+    /// The newest entries that an anchor covers are gone.
+    TailRemoved,
+    /// Entries are not those that an anchor covers.
+    HistoryRewritten,
+    /// Entries without hash are not as they were when they were anchored.
+    LegacyRowsChanged,
+    /// An organisation that an anchor covers has no entries any more.
+    OrganisationVanished,
+    /// An anchor that there was is gone, or is not what was signed.
+    AnchorMissing,
+    /// The numbering of anchors has a gap.
+    AnchorGap,
+    /// Anchors are signed for another origin than configured.
+    AnchorMoved,
     /// A signing key that proves less than it should.
     WeakKey,
 }
@@ -59,7 +73,7 @@ impl Kind {
         match self {
             Self::GlobalChain => Severity::Info,
             Self::WeakKey => Severity::Warning,
-            Self::Legacy | Self::ChainRestarted => Severity::Incomplete,
+            Self::Legacy | Self::ChainRestarted | Self::AnchorMoved => Severity::Incomplete,
             Self::ContentChanged
             | Self::SignatureInvalid
             | Self::SignatureMissing
@@ -69,7 +83,13 @@ impl Kind {
             | Self::Forked
             | Self::MovedOrganisation
             | Self::ResultMalformed
-            | Self::UnknownKey => Severity::Tampered,
+            | Self::UnknownKey
+            | Self::TailRemoved
+            | Self::HistoryRewritten
+            | Self::LegacyRowsChanged
+            | Self::OrganisationVanished
+            | Self::AnchorMissing
+            | Self::AnchorGap => Severity::Tampered,
         }
     }
 
@@ -90,6 +110,13 @@ impl Kind {
             Self::GlobalChain => "global_chain",
             Self::ChainRestarted => "chain_restarted",
             Self::Legacy => "legacy",
+            Self::TailRemoved => "tail_removed",
+            Self::HistoryRewritten => "history_rewritten",
+            Self::LegacyRowsChanged => "legacy_rows_changed",
+            Self::OrganisationVanished => "organisation_vanished",
+            Self::AnchorMissing => "anchor_missing",
+            Self::AnchorGap => "anchor_gap",
+            Self::AnchorMoved => "anchor_moved",
             Self::WeakKey => "weak_key",
         }
     }
@@ -143,6 +170,29 @@ impl Finding {
             self.entries = Some(entries);
         }
         self
+    }
+}
+
+/// What was found about the anchors themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnchorFinding {
+    /// `anchor_missing`, `anchor_gap` or `anchor_moved`.
+    pub kind: Kind,
+    /// How much it weighs.
+    pub severity: Severity,
+    /// In plain words.
+    pub detail: String,
+}
+
+impl AnchorFinding {
+    /// A finding.
+    #[must_use]
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            severity: kind.severity(),
+            detail: detail.into(),
+        }
     }
 }
 

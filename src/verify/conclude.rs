@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Scope, VerifyError,
+    compare::{self, Comparison},
     diagnose::Doctor,
+    part::Part,
     report::{OrganizationReport, Report},
     scan::{Filter, Scanner, Worker},
 };
 use crate::{
+    checkpoint::anchored::Anchored,
     qwed::{Database, IdRange, ReadError},
     trail::{
         chain::Trail,
@@ -105,12 +108,20 @@ impl Asked {
     }
 
     /// The report where the table is empty.
-    pub(super) fn report_of_nothing(&self, database: &Database, ring: &KeyRing) -> Report {
+    pub(super) fn report_of_nothing(
+        &self,
+        database: &Database,
+        ring: &KeyRing,
+        anchored: Option<&Anchored>,
+    ) -> Report {
         let ids: BTreeSet<i64> = self.listed().iter().copied().collect();
-        let organizations = ids
+        let mut organizations = ids
             .into_iter()
             .map(OrganizationReport::without_entries)
             .collect();
+        if let Some(anchored) = anchored {
+            compare::nothing(anchored, &mut organizations, |id| self.is_wanted(id));
+        }
         Report::new(database.dialect(), ring, &[], organizations)
     }
 }
@@ -127,7 +138,7 @@ pub(super) struct Case<'a> {
 
 impl Case<'_> {
     /// Reads all that was asked for, within this process.
-    pub(super) fn read(&self, scanner: &Scanner<'_>) -> Result<Segment, VerifyError> {
+    pub(super) fn read(&self, scanner: &Scanner<'_>) -> Result<Part, VerifyError> {
         if self.asked.named().is_empty() {
             return self.read_table(scanner);
         }
@@ -136,16 +147,16 @@ impl Case<'_> {
             whole_table: false,
         };
         let whole = self.bounds.whole;
-        let segment = scanner.organizations(&folder, self.filter, self.asked.named(), whole)?;
-        if has_old_chain(&segment) {
+        let part = scanner.organizations(&folder, self.filter, self.asked.named(), whole)?;
+        if has_old_chain(&part.segment) {
             return self.read_table(scanner);
         }
-        Ok(segment)
+        Ok(part)
     }
 
     /// Reads the whole table. Releases before 5.3.0 chained all organisations into one: none can be judged without the
     /// others.
-    pub(super) fn read_table(&self, scanner: &Scanner<'_>) -> Result<Segment, VerifyError> {
+    pub(super) fn read_table(&self, scanner: &Scanner<'_>) -> Result<Part, VerifyError> {
         let folder = Folder {
             limit: self.limit,
             whole_table: true,
@@ -154,11 +165,11 @@ impl Case<'_> {
     }
 
     /// Decides what is still open in the segment of all that was asked for, and finds out what its broken places mean.
-    pub(super) fn report(
-        &self,
-        scanner: &Scanner<'_>,
-        mut segment: Segment,
-    ) -> Result<Report, VerifyError> {
+    pub(super) fn report(&self, scanner: &Scanner<'_>, part: Part) -> Result<Report, VerifyError> {
+        let Part {
+            mut segment,
+            stretches,
+        } = part;
         let asked = self.asked;
         let mut worker = scanner.worker()?;
         let mut before = start_of_periods(&mut worker, self.filter, &segment)?;
@@ -181,6 +192,16 @@ impl Case<'_> {
             }
         }
         organizations.sort_by_key(|report| report.organization_id);
+        if let (Some(anchored), true) = (scanner.anchored, self.filter.ranges.is_none()) {
+            let comparison = Comparison {
+                anchored,
+                bounds: self.bounds,
+                limit: self.limit,
+            };
+            comparison.apply(&mut worker, stretches, &mut organizations, |id| {
+                asked.is_wanted(id)
+            })?;
+        }
         let ring = worker.checker.ring();
         let mut signed_by_key = vec![0; ring.keys().len()];
         for (_, trail) in segment

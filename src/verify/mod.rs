@@ -6,9 +6,11 @@
 //! exit codes.
 
 mod cause;
+mod compare;
 mod conclude;
 mod diagnose;
 pub mod entry;
+pub mod part;
 pub mod pieces;
 pub mod progress;
 pub mod report;
@@ -27,6 +29,7 @@ use self::{
     scan::Scanner,
 };
 use crate::{
+    checkpoint::anchored::Anchored,
     qwed::{Database, Period, ReadError},
     trail::keys::KeyRing,
 };
@@ -43,22 +46,25 @@ pub struct Scope {
 
 /// How to verify.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub struct Options<'a> {
     /// Readers side by side, each on a thread of its own.
     pub threads: usize,
     /// How many findings, and ids of failed or legacy entries, are listed for each organisation.
     pub max_findings: usize,
     /// Key range that one reader works on at a time, in ids.
     pub range_ids: u64,
+    /// The anchor that the trail is compared with while it is read; of no effect on a period.
+    pub anchored: Option<&'a Anchored>,
 }
 
-impl Default for Options {
+impl Default for Options<'_> {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             threads,
             max_findings: 1000,
             range_ids: 16 << 10,
+            anchored: None,
         }
     }
 }
@@ -111,7 +117,10 @@ pub fn verify(
     let asked = Asked::of(&mut worker, scope)?;
     scanner.give_back(worker);
     let Some(bounds) = asked.bounds() else {
-        return Ok(asked.report_of_nothing(database, ring));
+        let anchored = options
+            .anchored
+            .filter(|_| scope.period == Period::default());
+        return Ok(asked.report_of_nothing(database, ring, anchored));
     };
     let filter = scanner.filter(scope.period, bounds.whole)?;
     let case = Case {
@@ -120,6 +129,6 @@ pub fn verify(
         filter: &filter,
         limit: options.max_findings.max(1),
     };
-    let segment = case.read(&scanner)?;
-    case.report(&scanner, segment)
+    let part = case.read(&scanner)?;
+    case.report(&scanner, part)
 }

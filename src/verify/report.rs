@@ -4,10 +4,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    checkpoint::anchored::AnchoredTree,
     qwed::Dialect,
     trail::{
         chain::Trail,
-        finding::{Finding, Kind, Severity, Verdict},
+        finding::{AnchorFinding, Finding, Kind, Severity, Verdict},
         keys::KeyRing,
         segment::Segment,
     },
@@ -41,6 +42,9 @@ pub struct Report {
     pub keys: Vec<KeyUse>,
     /// What was found outside the trails: weak keys.
     pub findings: Vec<KeyFinding>,
+    /// What anchors say; none if the verification was to go without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchors: Option<AnchorsReport>,
     /// By organisation, in order of id; entries of none, if there are any, come first.
     pub organizations: Vec<OrganizationReport>,
 }
@@ -86,6 +90,41 @@ pub struct OrganizationReport {
     pub findings: Vec<Finding>,
     /// How many findings there are; where broken places outnumber the limit, those beyond it are counted one each.
     pub findings_total: u64,
+    /// What an anchor says of the trail; none where the trail was not compared with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<AnchorReport>,
+}
+
+/// The anchors that a verification went by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnchorsReport {
+    /// The number of the newest one; none if there is none that can be trusted.
+    pub number: Option<u64>,
+    /// When it was signed, RFC 3339 in UTC.
+    pub time: Option<String>,
+    /// What is wrong with them.
+    pub findings: Vec<AnchorFinding>,
+}
+
+/// A trail compared with an anchor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnchorReport {
+    /// The anchor's number.
+    pub number: u64,
+    /// When the organisation's newest entries were anchored, RFC 3339 in UTC.
+    pub time: String,
+    /// How many entries it covers.
+    pub entries: u64,
+    /// Whether each of them is as it was, and today's trail so extends what was anchored.
+    pub is_extended: bool,
+    /// Entries that no anchor vouches for yet: should they be removed, nothing would show it.
+    pub unanchored_entries: u64,
+    /// The first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_unanchored_id: Option<i64>,
+    /// The last of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_unanchored_id: Option<i64>,
 }
 
 /// The answer of QWED 8.0.0's `verify_audit_trail`, field for field. Lists are cut at the limit of findings.
@@ -138,6 +177,39 @@ impl OrganizationReport {
             excused_count: excused,
             findings,
             findings_total,
+            anchor: None,
+        }
+    }
+
+    /// Entries without hash that an anchor covers are as they were since then, and no longer in doubt.
+    pub(super) fn vouch_for_legacy(&mut self, anchored: &AnchoredTree) {
+        let last_id = |finding: &Finding| finding.last_entry_id.unwrap_or(finding.entry_id);
+        let legacy = self
+            .findings
+            .iter_mut()
+            .find(|finding| finding.kind == Kind::Legacy);
+        let Some(legacy) = legacy.filter(|legacy| last_id(legacy) <= anchored.tree.last_id) else {
+            return;
+        };
+        let (first_time, first_head) = anchored.first;
+        let since = if last_id(legacy) <= first_head {
+            first_time
+        } else {
+            anchored.time
+        };
+        legacy.severity = Severity::Info;
+        legacy.detail = format!(
+            "{} written before the chain began, without hash or signature: unchanged since they were anchored on {since}; \
+             nothing can show whether they were changed before",
+            match self.legacy_count {
+                1 => "1 entry was".to_owned(),
+                entries => format!("{entries} entries were"),
+            }
+        );
+        let is_complete = self.findings.len() as u64 == self.findings_total;
+        if self.verdict == Verdict::Incomplete && is_complete {
+            let worst = self.findings.iter().map(|finding| finding.severity).max();
+            self.verdict = worst.map_or(Verdict::Intact, Verdict::of);
         }
     }
 
@@ -211,6 +283,17 @@ impl Report {
         self.entries_per_second = (self.entries as f64 / seconds) as u64;
     }
 
+    /// Adds what was found about the anchors.
+    pub fn set_anchors(&mut self, anchors: AnchorsReport) {
+        let worst = anchors
+            .findings
+            .iter()
+            .map(|finding| finding.severity)
+            .max();
+        self.verdict = self.verdict.max(worst.map_or(Verdict::Intact, Verdict::of));
+        self.anchors = Some(anchors);
+    }
+
     /// Puts the parts together; times and rate are filled in by who has the clock.
     #[must_use]
     pub(super) fn new(
@@ -244,6 +327,7 @@ impl Report {
             entries_per_second: 0,
             keys: keys.collect(),
             findings: findings.collect(),
+            anchors: None,
             organizations,
         }
     }

@@ -10,14 +10,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-use super::{Options, VerifyError, progress::Progress, report::Coverage};
+use super::{
+    Options, VerifyError,
+    part::{Joiner, Part},
+    progress::Progress,
+    report::Coverage,
+};
 use crate::{
+    checkpoint::{anchored::Anchored, row::row_leaf},
     qwed::{Database, Dialect, IdRange, Period, ReadError, Reader},
     trail::{
         check::Checker,
         keys::KeyRing,
+        payload::PayloadHasher,
         row::Row,
-        segment::{Folder, Segment},
+        segment::Folder,
         time::{self, Time},
     },
 };
@@ -26,6 +33,7 @@ use crate::{
 pub(super) struct Worker {
     pub(super) reader: Reader,
     pub(super) checker: Checker,
+    pub(super) hasher: PayloadHasher,
 }
 
 /// Which rows count.
@@ -97,6 +105,7 @@ pub(super) struct Scanner<'a> {
     database: &'a Database,
     ring: &'a Arc<KeyRing>,
     progress: &'a Progress,
+    pub(super) anchored: Option<&'a Anchored>,
     range_ids: u64,
     pool: rayon::ThreadPool,
     idle: Mutex<Vec<Worker>>,
@@ -106,7 +115,7 @@ impl<'a> Scanner<'a> {
     pub(super) fn new(
         database: &'a Database,
         ring: &'a Arc<KeyRing>,
-        options: Options,
+        options: Options<'a>,
         progress: &'a Progress,
     ) -> Result<Self, VerifyError> {
         let threads = options.threads.clamp(1, database.max_readers());
@@ -123,6 +132,7 @@ impl<'a> Scanner<'a> {
             database,
             ring,
             progress,
+            anchored: options.anchored,
             range_ids,
             pool,
             idle: Mutex::default(),
@@ -141,6 +151,7 @@ impl<'a> Scanner<'a> {
             None => Ok(Worker {
                 reader: self.database.reader()?,
                 checker: Checker::new(Arc::clone(self.ring)),
+                hasher: PayloadHasher::default(),
             }),
         }
     }
@@ -150,6 +161,14 @@ impl<'a> Scanner<'a> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(worker);
+    }
+
+    /// Joins what was read by `folder`.
+    pub(super) fn joiner(&self, folder: &Folder) -> Joiner<'a> {
+        Joiner {
+            folder: *folder,
+            anchored: self.anchored,
+        }
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -205,7 +224,7 @@ impl<'a> Scanner<'a> {
         folder: &Folder,
         filter: &Filter,
         whole: IdRange,
-    ) -> Result<Segment, VerifyError> {
+    ) -> Result<Part, VerifyError> {
         let range = match &filter.ranges {
             None => whole,
             Some(ranges) => {
@@ -213,7 +232,7 @@ impl<'a> Scanner<'a> {
                 let high = ranges.values().map(|range| range.high).max();
                 match (low, high) {
                     (Some(low), Some(high)) => IdRange { low, high },
-                    _ => return Ok(Segment::default()),
+                    _ => return Ok(Part::default()),
                 }
             }
         };
@@ -226,13 +245,13 @@ impl<'a> Scanner<'a> {
         folder: &Folder,
         filter: &Filter,
         range: IdRange,
-    ) -> Result<Segment, VerifyError> {
+    ) -> Result<Part, VerifyError> {
         self.progress.expect_ids(range.width());
         self.pool.install(|| {
             self.fold(
                 range,
                 &|worker: &mut Worker, range| self.piece(worker, folder, filter, None, range),
-                &|left, right| folder.join(left, right),
+                &|left, right| self.joiner(folder).join(left, right),
             )
         })
     }
@@ -244,18 +263,20 @@ impl<'a> Scanner<'a> {
         filter: &Filter,
         wanted: &[i64],
         whole: IdRange,
-    ) -> Result<Segment, VerifyError> {
+    ) -> Result<Part, VerifyError> {
         let one = |&organization: &i64| {
             let range = match &filter.ranges {
                 None => whole,
                 Some(ranges) => match ranges.get(&organization) {
                     Some(&range) => range,
-                    None => return Ok(Segment::default()),
+                    None => return Ok(Part::default()),
                 },
             };
             self.organization(folder, filter, organization, range, None)
         };
-        self.each(wanted, &one, &|left, right| folder.join(left, right))
+        self.each(wanted, &one, &|left, right| {
+            self.joiner(folder).join(left, right)
+        })
     }
 
     /// One organisation's trail, or a part of it; `is_small` says, where it is known, that few entries lie in `range`.
@@ -266,7 +287,7 @@ impl<'a> Scanner<'a> {
         organization: i64,
         range: IdRange,
         is_small: Option<bool>,
-    ) -> Result<Segment, VerifyError> {
+    ) -> Result<Part, VerifyError> {
         self.progress.expect_ids(range.width());
         let mut worker = self.worker()?;
         let is_small = match is_small {
@@ -285,7 +306,7 @@ impl<'a> Scanner<'a> {
                 &|worker: &mut Worker, range| {
                     self.piece(worker, folder, filter, Some(organization), range)
                 },
-                &|left, right| folder.join(left, right),
+                &|left, right| self.joiner(folder).join(left, right),
             )
         })
     }
@@ -359,17 +380,30 @@ impl<'a> Scanner<'a> {
         filter: &Filter,
         organization: Option<i64>,
         range: IdRange,
-    ) -> Result<Segment, VerifyError> {
-        let mut segment = Segment::default();
-        let Worker { reader, checker } = worker;
+    ) -> Result<Part, VerifyError> {
+        let mut part = Part::default();
+        let Worker {
+            reader,
+            checker,
+            hasher,
+        } = worker;
+        // A period leaves entries out; a tree has all.
+        let anchored = self.anchored.filter(|_| filter.ranges.is_none());
         reader.read(organization, range, |row| match filter.counts(row) {
             Some(counted) => {
                 let check = checker.check(row);
-                folder.push(&mut segment, row, &check, counted);
+                folder.push(&mut part.segment, row, &check, counted);
+                if let Some(anchored) = anchored
+                    && let Some(id) = row.organization_id.integer()
+                    && let Some(tree) = anchored.tree(id)
+                {
+                    let stretch = part.stretches.entry(id).or_default();
+                    stretch.push(tree, row.id, || row_leaf(hasher, row).1);
+                }
             }
-            None => folder.pass(&mut segment, row),
+            None => folder.pass(&mut part.segment, row),
         })?;
-        self.progress.add(segment.rows, range.width());
-        Ok(segment)
+        self.progress.add(part.segment.rows, range.width());
+        Ok(part)
     }
 }

@@ -1,6 +1,7 @@
 //! Behaviour through the real parts: the built program, QWED's own databases, a real PostgreSQL, the real QWED.
 
 mod amqp;
+mod anchors;
 mod api_keys;
 mod canonical;
 mod checkpoint;

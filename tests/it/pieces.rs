@@ -9,9 +9,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use trailkeeper::{
     qwed::{Database, Period, url::DatabaseUrl},
-    trail::{keys::KeyRing, segment::Segment, time::Time},
+    trail::{keys::KeyRing, time::Time},
     verify::{
         self, Options, Scope, VerifyError,
+        part::Part,
         pieces::{self, Layout, Piece, Plan, Planning},
         progress::Progress,
         report::Report,
@@ -65,26 +66,26 @@ impl Spread {
         handed_on(&plan.expect("plan"))
     }
 
-    fn check(&self, database: &Database, piece: &Piece) -> Segment {
+    fn check(&self, database: &Database, piece: &Piece) -> Part {
         let piece = handed_on(piece);
         let progress = Progress::default();
         let segment = pieces::check(database, &self.ring, &piece, &options(), &progress);
         let segment = segment.expect("check a piece");
-        assert_eq!(progress.rows(), segment.rows);
+        assert_eq!(progress.rows(), segment.segment.rows);
         let bytes = segment.to_bytes();
-        let read = Segment::from_bytes(&bytes).expect("the bytes of a segment");
+        let read = Part::from_bytes(&bytes).expect("the bytes of a segment");
         assert_eq!(read, segment);
         assert_eq!(read.to_bytes(), bytes);
         read
     }
 
-    fn check_all(&self, plan: &Plan) -> Vec<Segment> {
+    fn check_all(&self, plan: &Plan) -> Vec<Part> {
         let database = self.database();
         let pieces = plan.pieces.iter();
         pieces.map(|piece| self.check(&database, piece)).collect()
     }
 
-    fn conclude(&self, plan: &Plan, segments: Vec<Segment>) -> Value {
+    fn conclude(&self, plan: &Plan, segments: Vec<Part>) -> Value {
         let progress = Progress::default();
         let (database, ring) = (self.database(), &self.ring);
         let report = pieces::conclude(&database, ring, plan, segments, &options(), &progress);
@@ -105,7 +106,7 @@ impl Spread {
                 let segments = self.check_all(&plan);
                 for (piece, segment) in plan.pieces.iter().zip(&segments) {
                     // Nothing tells how those lie that belong to no organisation.
-                    let entries = segment.rows - segment.homeless_total;
+                    let entries = segment.segment.rows - segment.segment.homeless_total;
                     let is_even = self.url.contains("unindexed");
                     assert!(
                         entries <= piece_entries || is_even,
@@ -119,7 +120,7 @@ impl Spread {
     }
 }
 
-fn options() -> Options {
+fn options() -> Options<'static> {
     Options {
         threads: 2,
         ..Options::default()
@@ -508,25 +509,22 @@ fn a_segment_is_small() {
 fn bytes_cut_off_or_flipped_are_no_segment() {
     let bytes = some_bytes();
     for length in 0..bytes.len() {
-        assert!(Segment::from_bytes(&bytes[..length]).is_err(), "{length}");
+        assert!(Part::from_bytes(&bytes[..length]).is_err(), "{length}");
     }
     for at in 0..bytes.len() {
         for bit in 0..8 {
             let mut bytes = bytes.clone();
             bytes[at] ^= 1 << bit;
-            assert!(
-                Segment::from_bytes(&bytes).is_err(),
-                "bit {bit} of byte {at}"
-            );
+            assert!(Part::from_bytes(&bytes).is_err(), "bit {bit} of byte {at}");
         }
     }
     let longer = [&bytes[..], &[0]].concat();
-    assert!(Segment::from_bytes(&longer).is_err());
+    assert!(Part::from_bytes(&longer).is_err());
 }
 
 proptest! {
     #[test]
     fn strange_bytes_are_no_segment(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        prop_assert!(Segment::from_bytes(&bytes).is_err());
+        prop_assert!(Part::from_bytes(&bytes).is_err());
     }
 }

@@ -37,6 +37,7 @@ const SMALL: Options = Options {
     threads: 1,
     max_findings: 1000,
     range_ids: 64,
+    anchored: None,
 };
 
 fn verdict(path: &Path, secret: &str) -> Verdict {
@@ -375,6 +376,7 @@ fn assert_independent(what: &str, path: &Path, secret: &str, scope: &Scope, find
         threads,
         max_findings: findings,
         range_ids,
+        anchored: None,
     };
     let expected = told(
         path,

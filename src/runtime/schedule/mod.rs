@@ -19,10 +19,14 @@ pub use file::{Misfire, MisfirePolicy, Overlap, Schedule};
 pub use load::{check, load};
 
 /// The schedules that ship with the program: file name and text.
-pub const SHIPPED: [(&str, &str); 2] = [
+pub const SHIPPED: [(&str, &str); 3] = [
     (
         "daily_key_check.toml",
         include_str!("../../../jobs/daily_key_check.toml"),
+    ),
+    (
+        "hourly_anchor.toml",
+        include_str!("../../../jobs/hourly_anchor.toml"),
     ),
     (
         "nightly_verification.toml",

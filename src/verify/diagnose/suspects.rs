@@ -44,7 +44,9 @@ impl Doctor<'_> {
             self.behind(worker, organization_id, last_id)?
         };
         let named_by_next = next.map(|next| HashText::from(next.row().previous_hash));
-        let Worker { reader, checker } = worker;
+        let Worker {
+            reader, checker, ..
+        } = worker;
         let Some(stored) = reader.entry(first_id)? else {
             let detail = "failed when it was checked, and was gone a moment later".to_owned();
             return finding(Kind::ContentChanged, detail, false);

@@ -1,22 +1,22 @@
-//! Segments as bytes, to be handed from one process to another or kept in a database.
+//! Parts as bytes, to be handed from one process to another or kept in a database.
 //!
-//! A version byte, the segment in postcard's encoding, and the first bytes of the SHA-256 of both. The digest is against
+//! A version byte, the part in postcard's encoding, and the first bytes of the SHA-256 of both. The digest is against
 //! bytes that were cut off or damaged on the way, not against forgers: whoever can write where jobs are kept could as well
 //! write the report.
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::trail::segment::Segment;
+use crate::verify::part::Part;
 
-/// Count it up whenever a field of [`Segment`] or of what it holds is added, removed or changes its meaning.
-const VERSION: u8 = 1;
+/// Count it up whenever a field of [`Part`] or of what it holds is added, removed or changes its meaning.
+const VERSION: u8 = 2;
 const DIGEST_BYTES: usize = 8;
 
-/// Bytes that are no segment of this version.
+/// Bytes that are no part of this version.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum SegmentError {
-    /// Cut off, damaged, or never a segment.
+pub enum PartError {
+    /// Cut off, damaged, or never a part.
     #[error("the bytes are no summary of a piece: cut off, damaged, or of something else")]
     Damaged,
     /// Written by another release.
@@ -29,8 +29,8 @@ pub enum SegmentError {
     },
 }
 
-impl Segment {
-    /// The segment as bytes: about 150 for each sound organisation, more only for what is broken.
+impl Part {
+    /// The part as bytes: about 150 for each sound organisation, more only for what is broken.
     ///
     /// # Panics
     /// Never: all that it holds can be encoded.
@@ -47,22 +47,22 @@ impl Segment {
     ///
     /// # Errors
     /// If it did not make these bytes, or that of another release did.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SegmentError> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PartError> {
         let content = bytes.len().checked_sub(DIGEST_BYTES);
-        let (content, digest) = bytes.split_at(content.ok_or(SegmentError::Damaged)?);
+        let (content, digest) = bytes.split_at(content.ok_or(PartError::Damaged)?);
         if Sha256::digest(content)[..DIGEST_BYTES] != *digest {
-            return Err(SegmentError::Damaged);
+            return Err(PartError::Damaged);
         }
         match content.split_first() {
             Some((&VERSION, segment)) => {
-                let read = postcard::take_from_bytes(segment).map_err(|_| SegmentError::Damaged)?;
+                let read = postcard::take_from_bytes(segment).map_err(|_| PartError::Damaged)?;
                 match read {
                     (segment, []) => Ok(segment),
-                    _ => Err(SegmentError::Damaged),
+                    _ => Err(PartError::Damaged),
                 }
             }
-            Some((&found, _)) => Err(SegmentError::Version { found }),
-            None => Err(SegmentError::Damaged),
+            Some((&found, _)) => Err(PartError::Version { found }),
+            None => Err(PartError::Damaged),
         }
     }
 }
@@ -76,7 +76,7 @@ mod tests {
     };
 
     /// A segment with every sort of hash in it.
-    fn segment() -> Segment {
+    fn segment() -> Part {
         let hashes = [
             HashText::Null,
             HashText::Hex(to_hex(&[0xa7; 32])),
@@ -103,7 +103,7 @@ mod tests {
             entries: u64::MAX,
             fault: Fault::Signature,
         });
-        let mut segment = Segment::default();
+        let mut segment = crate::trail::segment::Segment::default();
         segment.trails = [
             (3, Trail::default()),
             (-1, trail),
@@ -112,13 +112,16 @@ mod tests {
         .into();
         segment.homeless = vec![1, 2];
         (segment.homeless_total, segment.rows) = (2, 9);
-        segment
+        Part {
+            segment,
+            ..Part::default()
+        }
     }
 
     #[test]
     fn whatever_a_column_holds_comes_back() {
         let segment = segment();
-        assert_eq!(Segment::from_bytes(&segment.to_bytes()), Ok(segment));
+        assert_eq!(Part::from_bytes(&segment.to_bytes()), Ok(segment));
     }
 
     /// Where the digest is right the bytes need not be a segment all the same.
@@ -132,27 +135,24 @@ mod tests {
             content
         };
         for length in 1..content.len() {
-            let cut = Segment::from_bytes(&sealed(content[..length].to_vec()));
-            assert_eq!(cut, Err(SegmentError::Damaged), "{length}");
+            let cut = Part::from_bytes(&sealed(content[..length].to_vec()));
+            assert_eq!(cut, Err(PartError::Damaged), "{length}");
         }
         for at in 1..content.len() {
             for bit in 0..8 {
                 let mut content = content.to_vec();
                 content[at] ^= 1 << bit;
-                let _ = Segment::from_bytes(&sealed(content));
+                let _ = Part::from_bytes(&sealed(content));
             }
         }
         let longer = sealed([content, &[0]].concat());
-        assert_eq!(Segment::from_bytes(&longer), Err(SegmentError::Damaged));
+        assert_eq!(Part::from_bytes(&longer), Err(PartError::Damaged));
         let newer = sealed([&[VERSION + 1], &content[1..]].concat());
         let found = VERSION + 1;
+        assert_eq!(Part::from_bytes(&newer), Err(PartError::Version { found }));
         assert_eq!(
-            Segment::from_bytes(&newer),
-            Err(SegmentError::Version { found })
-        );
-        assert_eq!(
-            Segment::from_bytes(&sealed(Vec::new())),
-            Err(SegmentError::Damaged)
+            Part::from_bytes(&sealed(Vec::new())),
+            Err(PartError::Damaged)
         );
     }
 }

@@ -18,22 +18,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    encoding::SegmentError,
+    encoding::PartError,
     planning::{Planning, plan},
 };
 use super::{
     Options, Scope, VerifyError,
     conclude::{Asked, Bounds, Case, has_old_chain},
+    part::Part,
     progress::Progress,
     report::Report,
     scan::{Filter, Scanner},
 };
 use crate::{
     qwed::{Database, IdRange, Period, SMALL_ENTRIES},
-    trail::{
-        keys::KeyRing,
-        segment::{Folder, Segment},
-    },
+    trail::{keys::KeyRing, segment::Folder},
 };
 
 /// An organisation with fewer entries than one in this many ids is read by its index, however many there are: its key range
@@ -57,6 +55,9 @@ pub struct Piece {
     pub entries_estimate: u64,
     /// How many findings are listed for each organisation; the same for all pieces.
     pub max_findings: usize,
+    /// The anchor that all pieces are compared with, by its number; none where it is null.
+    #[serde(default)]
+    pub anchor: Option<u64>,
 }
 
 impl Piece {
@@ -168,7 +169,7 @@ pub fn check(
     piece: &Piece,
     options: &Options,
     progress: &Progress,
-) -> Result<Segment, VerifyError> {
+) -> Result<Part, VerifyError> {
     let scanner = Scanner::new(database, ring, *options, progress)?;
     let folder = piece.folder();
     let range = piece.range();
@@ -205,13 +206,15 @@ pub fn conclude(
     database: &Database,
     ring: &Arc<KeyRing>,
     plan: &Plan,
-    segments: Vec<Segment>,
+    segments: Vec<Part>,
     options: &Options,
     progress: &Progress,
 ) -> Result<Report, VerifyError> {
     plan.fits(ring, segments.len())?;
     let Some(mut bounds) = plan.asked.bounds() else {
-        return Ok(plan.asked.report_of_nothing(database, ring));
+        let has_period = plan.scope.period != Period::default();
+        let anchored = options.anchored.filter(|_| !has_period);
+        return Ok(plan.asked.report_of_nothing(database, ring, anchored));
     };
     bounds.heads.clone_from(&plan.heads);
     let scanner = Scanner::new(database, ring, *options, progress)?;
@@ -222,12 +225,12 @@ pub fn conclude(
         filter: &filter,
         limit: plan.max_findings,
     };
-    let segment = match plan.layout {
+    let part = match plan.layout {
         Layout::Uncut => case.read(&scanner)?,
         Layout::Table => join_table(&scanner, plan, segments)?,
         Layout::Organizations => {
-            let mut joined = join(plan, segments, false);
-            if has_old_chain(&joined) {
+            let mut joined = join(&scanner, plan, segments, false);
+            if has_old_chain(&joined.segment) {
                 return conclude_anew(&scanner, plan, &case);
             }
             // No organisation's piece has the entries that belong to none.
@@ -235,12 +238,12 @@ pub fn conclude(
                 let mut worker = scanner.worker()?;
                 let (ids, total) = worker.reader.homeless(bounds.whole, case.limit)?;
                 scanner.give_back(worker);
-                (joined.homeless, joined.homeless_total) = (ids, total);
+                (joined.segment.homeless, joined.segment.homeless_total) = (ids, total);
             }
             joined
         }
     };
-    case.report(&scanner, segment)
+    case.report(&scanner, part)
 }
 
 /// Reads the whole table, whose organisations turned out to share a chain.
@@ -271,13 +274,14 @@ fn conclude_anew(
     case.report(scanner, case.read_table(scanner)?)
 }
 
-fn join(plan: &Plan, segments: Vec<Segment>, whole_table: bool) -> Segment {
+fn join(scanner: &Scanner<'_>, plan: &Plan, segments: Vec<Part>, whole_table: bool) -> Part {
     let folder = Folder {
         limit: plan.max_findings,
         whole_table,
     };
     let joined = segments.into_iter();
-    joined.fold(Segment::default(), |left, right| folder.join(left, right))
+    let joiner = scanner.joiner(&folder);
+    joined.fold(Part::default(), |left, right| joiner.join(left, right))
 }
 
 /// Joins pieces of the whole table, after reading those again that saw entries which the plan does not know: of two such
@@ -285,10 +289,10 @@ fn join(plan: &Plan, segments: Vec<Segment>, whole_table: bool) -> Segment {
 fn join_table(
     scanner: &Scanner<'_>,
     plan: &Plan,
-    mut segments: Vec<Segment>,
-) -> Result<Segment, VerifyError> {
+    mut segments: Vec<Part>,
+) -> Result<Part, VerifyError> {
     for (piece, segment) in plan.pieces.iter().zip(&mut segments) {
-        let is_late = segment.trails.iter().any(|(id, trail)| {
+        let is_late = segment.segment.trails.iter().any(|(id, trail)| {
             let head = plan.heads.get(id);
             head.is_none_or(|&head| trail.tally.last_id > Some(head))
         });
@@ -297,5 +301,5 @@ fn join_table(
             *segment = scanner.range(&piece.folder(), &filter, piece.range())?;
         }
     }
-    Ok(join(plan, segments, true))
+    Ok(join(scanner, plan, segments, true))
 }

@@ -271,6 +271,7 @@ impl Draft<'_> {
                 period: plan.scope.period,
                 entries_estimate: sampled.max(every / 2).max(1),
                 max_findings: plan.max_findings,
+                anchor: self.scanner.anchored.map(|anchored| anchored.number),
             });
             low = high.saturating_add(1);
         }
@@ -292,6 +293,7 @@ impl Draft<'_> {
                 period: Period::default(),
                 entries_estimate: step,
                 max_findings: plan.max_findings,
+                anchor: self.scanner.anchored.map(|anchored| anchored.number),
             });
             if high == self.whole.high {
                 break;

@@ -1,0 +1,96 @@
+//! Where commands take anchors from.
+
+use anyhow::bail;
+
+use super::Failure;
+use crate::{
+    anchor::{self, Loaded},
+    checkpoint::note::VerifierKey,
+    config::Config,
+    state::{Found, Store},
+    verify::report::AnchorsReport,
+};
+
+/// Inventories that "trailkeeper verify" authenticates besides the newest.
+const DEPTH: u64 = 48;
+
+/// Keys that anchors may be signed with.
+pub(super) struct Sources {
+    pub(super) keys: Vec<VerifierKey>,
+}
+
+impl Sources {
+    /// Those of the configuration.
+    pub(super) fn configured(config: &Config) -> anyhow::Result<Self> {
+        let keys = anchor::public_keys(&config.anchor_key_file(), &config.anchors.public_keys)?;
+        Ok(Self { keys })
+    }
+
+    /// The public key that was given: its text, or @ and a file that holds it.
+    pub(super) fn given(text: &str) -> anyhow::Result<Self> {
+        let text = match text.strip_prefix('@') {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| anyhow::anyhow!("cannot read {path}: {error}"))?,
+            None => text.to_owned(),
+        };
+        let key = text.trim().parse();
+        let key = key.map_err(|error| anyhow::anyhow!("--public-key: {error}"))?;
+        Ok(Self { keys: vec![key] })
+    }
+}
+
+/// The anchors of a state database, which stay readable while this lives.
+pub(super) struct Anchors {
+    pub(super) loaded: Loaded,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Anchors {
+    /// Loads them; `None` where there is no state database, or none that ever had anchors.
+    pub(super) fn load(
+        url: &str,
+        origin: &str,
+        keys: &[VerifierKey],
+    ) -> anyhow::Result<Option<Self>> {
+        let runtime = runtime()?;
+        let loaded = runtime.block_on(async {
+            match Store::look(url).await? {
+                Found::NoFile | Found::Database { applied: 0, .. } => return Ok(None),
+                Found::Database { applied, known } if applied < known => bail!(
+                    "the state database is of an older release, so its anchors cannot be read; run \"trailkeeper migrate\", \
+                     or give --anchors none"
+                ),
+                Found::Database { .. } => {}
+            }
+            let store = Store::open(url, 3).await?;
+            Ok(Some(anchor::load(&store, origin, keys, None, DEPTH).await?))
+        })?;
+        Ok(loaded.map(|loaded| Self {
+            loaded,
+            _runtime: runtime,
+        }))
+    }
+
+    /// What the report says of them.
+    pub(super) fn report(&self) -> AnchorsReport {
+        let anchored = self.loaded.anchored.as_ref();
+        AnchorsReport {
+            number: anchored.map(|anchored| anchored.number),
+            time: anchored.map(|anchored| anchored.time.to_string()),
+            findings: self.loaded.findings.clone(),
+        }
+    }
+}
+
+/// A runtime whose connections go on while another thread waits for them.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?)
+}
+
+/// Runs what a command waits for, where some of it waits on threads of its own.
+pub(super) fn threaded<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    Ok(runtime().map_err(Failure::could_not_check)?.block_on(work))
+}

@@ -1,0 +1,91 @@
+//! Anchors every trail: signs how many entries each has and what they hash to, also when nothing changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    Services,
+    anchoring::{decide, keys},
+};
+use crate::{
+    anchor::{self, Made, Progress},
+    runtime::job::{Context, Done, Job, JobError, Outcome},
+    state::{StateError, Tx, jobs::Effects, outbox::Event},
+};
+
+/// How often progress is passed on.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// Signs where every organisation's trail stands. Takes nothing.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Anchor {}
+
+impl Job<Services> for Anchor {
+    const KIND: &'static str = "anchor";
+    // The first one reads everything.
+    const TIMEOUT: Duration = Duration::from_secs(6 * 3600);
+    // Two at a time would only take each other's number.
+    const CONCURRENCY: Option<usize> = Some(1);
+
+    async fn run(&self, context: &Context<Services>) -> Result<Outcome, JobError> {
+        let keys = keys(context).await?;
+        let services = &context.services;
+        let progress = Arc::new(Progress::default());
+        let now = services.clock.now();
+        let origin = &services.config.anchors.origin;
+        let making = anchor::make(
+            &context.store,
+            &services.qwed,
+            origin,
+            &keys,
+            now,
+            &progress,
+        );
+        let mut making = std::pin::pin!(making);
+        let mut ticks = tokio::time::interval(TELL_EVERY);
+        let made = loop {
+            tokio::select! {
+                made = &mut making => break made.map_err(decide)?,
+                () = context.cancel.cancelled() => progress.stop(),
+                _ = ticks.tick() => {
+                    context.progress.set(i64::try_from(progress.rows()).unwrap_or(i64::MAX));
+                }
+            }
+            if context.cancel.is_cancelled() {
+                // The reading ends by itself; waiting for it must not spin.
+                break making.await.map_err(decide)?;
+            }
+        };
+        let result = json!({
+            "number": made.run.number,
+            "entries": made.run.entries,
+            "new_entries": made.new_entries,
+            "organizations": made.run.organizations,
+            "public_key": keys.signer.verifier().to_string(),
+        });
+        Ok(Outcome::Done(Done {
+            result,
+            done: i64::try_from(made.new_entries).ok(),
+            effects: Some(Arc::new(Kept(made))),
+            ..Done::default()
+        }))
+    }
+}
+
+/// Keeps the run together with the job's end.
+struct Kept(Made);
+
+impl Effects for Kept {
+    fn apply<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<Vec<Event>, StateError>> {
+        Box::pin(async move {
+            tx.insert_anchor(&self.0.run, &self.0.checkpoints).await?;
+            Ok(Vec::new())
+        })
+    }
+}
