@@ -12,8 +12,9 @@ use sha2::{Digest, Sha256};
 use super::merkle::Hash;
 use crate::trail::{
     hash::{Hex, to_hex},
-    payload::{Form, PayloadHasher, Unhashable},
-    row::Row,
+    payload::{Form, PayloadHasher},
+    row::{Row, Value},
+    time::Time,
 };
 
 /// What the hash of a leaf is.
@@ -24,6 +25,9 @@ pub enum LeafKind {
     /// The entry has none: the lower-case hex SHA-256 of its canonical payload in the newest form
     /// ([`LEGACY_FORM`]), which covers every column.
     Legacy,
+    /// The entry has none, and no canonical payload either, since its content is nothing that QWED hashes: old releases
+    /// stored some results that are not JSON. The lower-case hex SHA-256 of its columns ([`Leaf::of_row`] says how).
+    Raw,
 }
 
 /// The form of the payload that stands for an entry without a hash.
@@ -36,6 +40,7 @@ impl LeafKind {
         match self {
             Self::Sealed => "sealed",
             Self::Legacy => "legacy",
+            Self::Raw => "raw",
         }
     }
 
@@ -45,6 +50,7 @@ impl LeafKind {
         match name {
             "sealed" => Some(Self::Sealed),
             "legacy" => Some(Self::Legacy),
+            "raw" => Some(Self::Raw),
             _ => None,
         }
     }
@@ -83,13 +89,32 @@ impl<'a> Leaf<'a> {
         }
     }
 
-    /// The leaf of an entry without a hash, whose payload has this one.
+    /// The leaf of a row, whatever it holds: there must be one for every row, or else nothing could be anchored any more.
+    ///
+    /// For [`LeafKind::Raw`] each column that QWED hashes and `entry_hash`, in the order of [`Row`], is written as a byte
+    /// for its type, the length of its value in eight bytes, big-endian, and the value. A time that denotes one is in
+    /// ISO 8601 and `is_verified` true or false, so that both kinds of databases give the same.
     #[must_use]
-    pub fn legacy(id: i64, payload: &'a Hex) -> Self {
+    pub fn of_row(row: &Row<'a>, hasher: &mut PayloadHasher, space: &'a mut Hex) -> Self {
+        if let Some(entry_hash) = row.entry_hash.text().filter(|text| !text.is_empty()) {
+            return Self::sealed(row.id, entry_hash);
+        }
+        let payload = match row.entry_hash.is_blank() {
+            true => hasher
+                .load(row)
+                .and_then(|()| hasher.hash(row, LEGACY_FORM))
+                .ok(),
+            false => None,
+        };
+        let (kind, digest) = match payload {
+            Some(digest) => (LeafKind::Legacy, digest),
+            None => (LeafKind::Raw, raw_digest(row)),
+        };
+        *space = to_hex(&digest);
         Self {
-            id,
-            kind: LeafKind::Legacy,
-            hash: payload,
+            id: row.id,
+            kind,
+            hash: space,
         }
     }
 
@@ -146,13 +171,50 @@ impl<'a> Leaf<'a> {
     }
 }
 
-/// The hash of the payload that stands for an entry without a hash.
-///
-/// # Errors
-/// If the entry's content is nothing that QWED could have hashed.
-pub fn legacy_hash(hasher: &mut PayloadHasher, row: &Row<'_>) -> Result<Hex, Unhashable> {
-    hasher.load(row)?;
-    hasher.hash(row, LEGACY_FORM).map(|digest| to_hex(&digest))
+fn raw_digest(row: &Row<'_>) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    let mut field = |kind: u8, bytes: &[u8]| {
+        hasher.update([kind]);
+        hasher.update((bytes.len() as u64).to_be_bytes());
+        hasher.update(bytes);
+    };
+    let mut value = |value: Value<'_>| match value {
+        Value::Null => field(0, &[]),
+        Value::Bool(truth) => field(1, &[truth.into()]),
+        Value::Integer(number) => field(2, &number.to_be_bytes()),
+        Value::Real(number) => field(3, &number.to_be_bytes()),
+        Value::Text(text) => field(4, text),
+        Value::Blob(bytes) => field(5, bytes),
+    };
+    let is_verified = match row.is_verified {
+        Value::Integer(number) => Value::Bool(number != 0),
+        other => other,
+    };
+    let mut iso = Vec::new();
+    let time = match row.timestamp {
+        time if time.write_iso(&mut iso) => Value::Text(&iso),
+        Time::Text(text) => Value::Text(text),
+        Time::Micros(micros) => Value::Integer(micros),
+        Time::Invalid => Value::Null,
+    };
+    for column in [
+        row.organization_id,
+        row.user_id,
+        row.query,
+        row.result,
+        is_verified,
+        row.domain,
+        time,
+        row.entry_hash,
+        row.previous_hash,
+        row.raw_llm_output,
+        row.api_key_id,
+        row.verifier_version,
+        row.admission,
+    ] {
+        value(column);
+    }
+    hasher.finalize().into()
 }
 
 #[cfg(test)]
@@ -186,7 +248,150 @@ mod tests {
         let b = [Leaf::sealed(1, b"x").data(), Leaf::sealed(2, b"y").data()].concat();
         assert_eq!(a, b, "so leaves must never be joined into one");
         assert_ne!(Leaf::sealed(1, b"x\n").data(), Leaf::sealed(1, b"x").data());
-        let hex = [b'0'; 64];
-        assert_ne!(Leaf::sealed(1, &hex).data(), Leaf::legacy(1, &hex).data());
+        let leaf = |kind| Leaf {
+            id: 1,
+            kind,
+            hash: b"x",
+        };
+        let kinds = [LeafKind::Sealed, LeafKind::Legacy, LeafKind::Raw];
+        let data = kinds.map(|kind| leaf(kind).data());
+        assert!(data[0] != data[1] && data[1] != data[2] && data[0] != data[2]);
+        assert_eq!(
+            kinds.map(|kind| LeafKind::from_name(kind.name())),
+            kinds.map(Some)
+        );
+    }
+    fn row(result: &str) -> Row<'_> {
+        let text = |text: &'static str| Value::Text(text.as_bytes());
+        Row {
+            id: 5,
+            organization_id: Value::Integer(1),
+            user_id: Value::Null,
+            query: text("2+2"),
+            result: Value::Text(result.as_bytes()),
+            is_verified: Value::Integer(1),
+            domain: text("math"),
+            timestamp: Time::Text(b"2026-05-08 12:30:00.000000"),
+            entry_hash: Value::Null,
+            hmac_signature: Value::Null,
+            previous_hash: Value::Null,
+            raw_llm_output: Value::Null,
+            api_key_id: Value::Null,
+            verifier_version: Value::Null,
+            admission: Value::Null,
+        }
+    }
+
+    fn of(row: &Row<'_>) -> (LeafKind, Vec<u8>) {
+        let mut space = [0; 64];
+        let leaf = Leaf::of_row(row, &mut PayloadHasher::default(), &mut space);
+        assert_eq!(leaf.id, 5);
+        (leaf.kind, leaf.hash.to_vec())
+    }
+
+    #[test]
+    fn every_row_has_one() {
+        let mut hasher = PayloadHasher::default();
+        let sound = row("{}");
+        let payload = hasher.payload(&sound, LEGACY_FORM);
+        let digest = to_hex(&Sha256::digest(payload).into());
+        assert_eq!(of(&sound), (LeafKind::Legacy, digest.to_vec()));
+        let blank = Row {
+            entry_hash: Value::Text(b""),
+            ..sound
+        };
+        assert_eq!(of(&blank), of(&sound));
+        let sealed = Row {
+            entry_hash: Value::Text(b"any\nthing"),
+            ..row("{'no': json}")
+        };
+        assert_eq!(of(&sealed), (LeafKind::Sealed, b"any\nthing".to_vec()));
+        let foreign = Row {
+            entry_hash: Value::Integer(7),
+            ..sound
+        };
+        assert_eq!(of(&foreign).0, LeafKind::Raw);
+    }
+
+    #[test]
+    fn what_cannot_be_hashed_is_covered_by_column() {
+        let raw = row("{'no': json}");
+        let (kind, hash) = of(&raw);
+        assert_eq!(kind, LeafKind::Raw);
+        let text = |text: &'static str| Value::Text(text.as_bytes());
+        // What PostgreSQL holds where SQLite holds this.
+        let same = Row {
+            is_verified: Value::Bool(true),
+            timestamp: Time::Micros(1_778_243_400_000_000),
+            ..raw
+        };
+        assert_eq!(of(&same), (kind, hash.clone()));
+        let changed = [
+            Row {
+                organization_id: Value::Null,
+                ..raw
+            },
+            Row {
+                user_id: Value::Integer(0),
+                ..raw
+            },
+            Row {
+                query: text("2+3"),
+                ..raw
+            },
+            Row {
+                result: text("{'no': jso}"),
+                ..raw
+            },
+            Row {
+                is_verified: Value::Integer(0),
+                ..raw
+            },
+            Row {
+                domain: Value::Blob(b"math"),
+                ..raw
+            },
+            Row {
+                timestamp: Time::Text(b"2026-05-08 12:30:01.000000"),
+                ..raw
+            },
+            Row {
+                timestamp: Time::Invalid,
+                ..raw
+            },
+            Row {
+                entry_hash: text(""),
+                ..raw
+            },
+            Row {
+                previous_hash: text(""),
+                ..raw
+            },
+            Row {
+                raw_llm_output: text("x"),
+                ..raw
+            },
+            Row {
+                api_key_id: Value::Integer(1),
+                ..raw
+            },
+            Row {
+                verifier_version: text("x"),
+                ..raw
+            },
+            Row {
+                admission: text("x"),
+                ..raw
+            },
+            // The same bytes, cut elsewhere.
+            Row {
+                query: text("2+2m"),
+                domain: text("ath"),
+                ..raw
+            },
+        ];
+        for row in changed {
+            assert_ne!(of(&row).1, hash, "{row:?}");
+        }
     }
 }
