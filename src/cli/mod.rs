@@ -1,11 +1,13 @@
 //! Floor 5: the command line. Parses, calls a service, prints; rules of its own it has none.
 
+mod audit;
 mod config;
 mod dead;
 mod demo;
 mod enqueue;
 mod job;
 mod jobs;
+mod keygen;
 mod migrate;
 mod progress;
 mod run;
@@ -81,6 +83,11 @@ struct Arguments {
 enum Command {
     /// Verify the audit trail of a QWED database
     Verify(Box<verify::Arguments>),
+    /// Check proofs of an anchored trail, offline
+    Audit(audit::Arguments),
+    /// Make a key that signs anchors
+    #[command(after_help = keygen::AFTER)]
+    Keygen(keygen::Arguments),
     /// Look at schedules, pause them or run one now
     Schedules(schedules::Arguments),
     /// Queue a job
@@ -106,6 +113,8 @@ enum Command {
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
+        Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Enqueue(arguments) => enqueue::run(*arguments),
         Command::Jobs(arguments) => jobs::run(&arguments),
