@@ -15,7 +15,6 @@ use crate::{
         inventory::{Inventory, Organization},
         merkle::{Hash, Range},
         note::Note,
-        row::row_leaf,
         tiles::{WIDTH, tile_root},
         tree_head::Checkpoint,
     },
@@ -312,7 +311,7 @@ impl Writer<'_> {
     }
 
     fn push(&mut self, row: &Row<'_>, hasher: &mut PayloadHasher) {
-        let leaf = KeptLeaf::new(row.id, row_leaf(hasher, row));
+        let leaf = KeptLeaf::of_row(row, hasher);
         self.tree.frontier.append(leaf.hash);
         self.tree.open.push(leaf);
         let hash = match row.entry_hash {

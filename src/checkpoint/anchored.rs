@@ -6,7 +6,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{leaf::LeafKind, merkle::Hash, tiles::Tree};
+use super::{
+    leaf::{Leaf, LeafKind},
+    merkle::Hash,
+    tiles::Tree,
+};
+use crate::trail::{hash::HEX_LENGTH, payload::PayloadHasher, row::Row};
 
 /// A leaf as it is kept beside its tree, so that what differs can be named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,13 +26,15 @@ pub struct KeptLeaf {
 
 impl KeptLeaf {
     /// The leaf of an entry.
+    #[inline]
     #[must_use]
-    pub fn new(id: i64, (kind, hash): (LeafKind, Hash)) -> Self {
-        let is_sealed = kind == LeafKind::Sealed;
+    pub fn of_row(row: &Row<'_>, hasher: &mut PayloadHasher) -> Self {
+        let mut space = [0; HEX_LENGTH];
+        let leaf = Leaf::of_row(row, hasher, &mut space);
         Self {
-            id,
-            is_sealed,
-            hash,
+            id: leaf.id,
+            is_sealed: leaf.kind == LeafKind::Sealed,
+            hash: leaf.leaf_hash(),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The leaf of one audit entry in its organisation's tree.
 //!
 //! Its data is three lines: id, kind, hash, each with a newline behind it. The id is a decimal number and the kind one of
-//! two words, so neither holds a newline; the hash is whatever the column held, newlines included, and goes up to the
+//! three words, so neither holds a newline; the hash is whatever the column held, newlines included, and goes up to the
 //! data's last byte. **Only the last line may hold anything**: two different leaves so never have the same data, and no
 //! field may ever be added behind it.
+
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 
@@ -12,8 +15,9 @@ use sha2::{Digest, Sha256};
 use super::merkle::Hash;
 use crate::trail::{
     hash::{Hex, to_hex},
-    payload::{Form, PayloadHasher, Unhashable},
-    row::Row,
+    payload::{Form, PayloadHasher},
+    row::{Row, Value},
+    time::Time,
 };
 
 /// What the hash of a leaf is.
@@ -24,6 +28,9 @@ pub enum LeafKind {
     /// The entry has none: the lower-case hex SHA-256 of its canonical payload in the newest form
     /// ([`LEGACY_FORM`]), which covers every column.
     Legacy,
+    /// The entry has none, and no canonical payload either, since its content is nothing that QWED hashes: old releases
+    /// stored some results that are not JSON. The lower-case hex SHA-256 of its columns ([`Leaf::of_row`] says how).
+    Raw,
 }
 
 /// The form of the payload that stands for an entry without a hash.
@@ -36,6 +43,7 @@ impl LeafKind {
         match self {
             Self::Sealed => "sealed",
             Self::Legacy => "legacy",
+            Self::Raw => "raw",
         }
     }
 
@@ -45,6 +53,7 @@ impl LeafKind {
         match name {
             "sealed" => Some(Self::Sealed),
             "legacy" => Some(Self::Legacy),
+            "raw" => Some(Self::Raw),
             _ => None,
         }
     }
@@ -83,13 +92,32 @@ impl<'a> Leaf<'a> {
         }
     }
 
-    /// The leaf of an entry without a hash, whose payload has this one.
+    /// The leaf of a row, whatever it holds: there must be one for every row, or else nothing could be anchored any more.
+    ///
+    /// For [`LeafKind::Raw`] each column that QWED hashes and `entry_hash`, in the order of [`Row`], is written as a byte
+    /// for its type, the length of its value in eight bytes, big-endian, and the value. A time that denotes one is in
+    /// ISO 8601 and `is_verified` true or false, so that both kinds of databases give the same.
     #[must_use]
-    pub fn legacy(id: i64, payload: &'a Hex) -> Self {
+    pub fn of_row(row: &Row<'a>, hasher: &mut PayloadHasher, space: &'a mut Hex) -> Self {
+        if let Some(entry_hash) = row.entry_hash.text().filter(|text| !text.is_empty()) {
+            return Self::sealed(row.id, entry_hash);
+        }
+        let payload = match row.entry_hash.is_blank() {
+            true => hasher
+                .load(row)
+                .and_then(|()| hasher.hash(row, LEGACY_FORM))
+                .ok(),
+            false => None,
+        };
+        let (kind, digest) = match payload {
+            Some(digest) => (LeafKind::Legacy, digest),
+            None => (LeafKind::Raw, raw_digest(row)),
+        };
+        *space = to_hex(&digest);
         Self {
-            id,
-            kind: LeafKind::Legacy,
-            hash: payload,
+            id: row.id,
+            kind,
+            hash: space,
         }
     }
 
@@ -146,47 +174,48 @@ impl<'a> Leaf<'a> {
     }
 }
 
-/// The hash of the payload that stands for an entry without a hash.
-///
-/// # Errors
-/// If the entry's content is nothing that QWED could have hashed.
-pub fn legacy_hash(hasher: &mut PayloadHasher, row: &Row<'_>) -> Result<Hex, Unhashable> {
-    hasher.load(row)?;
-    hasher.hash(row, LEGACY_FORM).map(|digest| to_hex(&digest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::checkpoint::merkle::leaf_hash;
-
-    #[test]
-    fn is_hashed_like_its_data() {
-        for id in [0, 1, -1, 42, i64::MAX, i64::MIN] {
-            for length in [0, 1, 64, 97, 98, 99, 100, 128, 5000] {
-                for kind in [LeafKind::Sealed, LeafKind::Legacy] {
-                    let hash = vec![b'a'; length];
-                    let leaf = Leaf {
-                        id,
-                        kind,
-                        hash: &hash,
-                    };
-                    assert_eq!(leaf.leaf_hash(), leaf_hash(&leaf.data()), "{leaf:?}");
-                }
-            }
-        }
-        assert_eq!(Leaf::sealed(-7, b"ab").data(), b"-7\nsealed\nab\n");
-        assert_eq!(LeafKind::from_name("legacy"), Some(LeafKind::Legacy));
+fn raw_digest(row: &Row<'_>) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    let mut field = |kind: u8, bytes: &[u8]| {
+        hasher.update([kind]);
+        hasher.update((bytes.len() as u64).to_be_bytes());
+        hasher.update(bytes);
+    };
+    let mut value = |value: Value<'_>| match value {
+        Value::Null => field(0, &[]),
+        Value::Bool(truth) => field(1, &[truth.into()]),
+        Value::Integer(number) => field(2, &number.to_be_bytes()),
+        Value::Real(number) => field(3, &number.to_be_bytes()),
+        Value::Text(text) => field(4, text),
+        Value::Blob(bytes) => field(5, bytes),
+    };
+    let is_verified = match row.is_verified {
+        Value::Integer(number) => Value::Bool(number != 0),
+        other => other,
+    };
+    let mut iso = Vec::new();
+    let time = match row.timestamp {
+        time if time.write_iso(&mut iso) => Value::Text(&iso),
+        Time::Text(text) => Value::Text(text),
+        Time::Micros(micros) => Value::Integer(micros),
+        Time::Invalid => Value::Null,
+    };
+    for column in [
+        row.organization_id,
+        row.user_id,
+        row.query,
+        row.result,
+        is_verified,
+        row.domain,
+        time,
+        row.entry_hash,
+        row.previous_hash,
+        row.raw_llm_output,
+        row.api_key_id,
+        row.verifier_version,
+        row.admission,
+    ] {
+        value(column);
     }
-
-    #[test]
-    fn differs_wherever_a_field_does() {
-        // What would collide if the hash could end a line and begin another.
-        let a = Leaf::sealed(1, b"x\n2\nsealed\ny").data();
-        let b = [Leaf::sealed(1, b"x").data(), Leaf::sealed(2, b"y").data()].concat();
-        assert_eq!(a, b, "so leaves must never be joined into one");
-        assert_ne!(Leaf::sealed(1, b"x\n").data(), Leaf::sealed(1, b"x").data());
-        let hex = [b'0'; 64];
-        assert_ne!(Leaf::sealed(1, &hex).data(), Leaf::legacy(1, &hex).data());
-    }
+    hasher.finalize().into()
 }

@@ -9,7 +9,6 @@
 //! | [`leaf`] | what stands for one entry in its organisation's tree |
 //! | [`merkle`] | hashes trees, makes and checks proofs |
 //! | [`anchored`] | all trees of one anchor |
-//! | [`row`] | the leaf of a row |
 //! | [`tiles`] | compares a trail with its tree while it is read in pieces |
 //! | [`note`] | signs text, and checks who signed it |
 //! | [`tree_head`] | the statement about one trail: size, root, newest entry, time |
@@ -28,6 +27,5 @@ mod lines;
 pub mod merkle;
 pub mod note;
 pub mod proof;
-pub mod row;
 pub mod tiles;
 pub mod tree_head;

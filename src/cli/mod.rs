@@ -2,6 +2,7 @@
 
 mod anchor;
 mod anchors;
+mod audit;
 mod config;
 mod connect;
 mod dead;
@@ -9,6 +10,7 @@ mod demo;
 mod enqueue;
 mod job;
 mod jobs;
+mod keygen;
 mod letters;
 mod migrate;
 mod progress;
@@ -87,6 +89,11 @@ enum Command {
     Verify(Box<verify::Arguments>),
     /// Anchor trails, look at anchors, and prove that an entry is anchored
     Anchor(anchor::Arguments),
+    /// Check proofs of an anchored trail, offline
+    Audit(audit::Arguments),
+    /// Make a key that signs anchors
+    #[command(after_help = keygen::AFTER)]
+    Keygen(keygen::Arguments),
     /// Look at schedules, pause them or run one now
     Schedules(schedules::Arguments),
     /// Queue a job
@@ -113,6 +120,8 @@ pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Anchor(arguments) => anchor::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
+        Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Enqueue(arguments) => enqueue::run(*arguments),
         Command::Jobs(arguments) => jobs::run(&arguments),

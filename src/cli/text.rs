@@ -107,9 +107,15 @@ fn anchors(out: &mut dyn Write, report: &Report) -> io::Result<()> {
                     None => trail.qwed.total_entries,
                 })
                 .sum();
-            let mut compared = report.organizations.iter().filter_map(|trail| trail.anchor.as_ref());
+            let mut compared = report
+                .organizations
+                .iter()
+                .filter_map(|trail| trail.anchor.as_ref());
             if compared.any(|anchor| !anchor.is_extended) {
-                return writeln!(out, "{BAD}what anchor {number} of {time} covers is not what is there{BAD:#}");
+                return writeln!(
+                    out,
+                    "{BAD}what anchor {number} of {time} covers is not what is there{BAD:#}"
+                );
             }
             let tail = match unanchored {
                 0 => "covers every entry".to_owned(),

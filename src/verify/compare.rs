@@ -13,7 +13,6 @@ use super::{
 use crate::{
     checkpoint::{
         anchored::{Anchored, AnchoredTree, KeptLeaf},
-        row::row_leaf,
         tiles::{Compared, Stretch, Tree, WIDTH},
     },
     qwed::{IdRange, ReadError},
@@ -232,7 +231,7 @@ fn live_leaves(
     let Worker { reader, hasher, .. } = worker;
     reader.read(Some(organization_id), range, |row| {
         if leaves.len() < EXAMINED_ENTRIES {
-            leaves.push(KeptLeaf::new(row.id, row_leaf(hasher, row)));
+            leaves.push(KeptLeaf::of_row(row, hasher));
         }
     })?;
     Ok(leaves)

@@ -17,7 +17,7 @@ use super::{
     report::Coverage,
 };
 use crate::{
-    checkpoint::{anchored::Anchored, row::row_leaf},
+    checkpoint::anchored::{Anchored, KeptLeaf},
     qwed::{Database, Dialect, IdRange, Period, ReadError, Reader},
     trail::{
         check::Checker,
@@ -398,7 +398,7 @@ impl<'a> Scanner<'a> {
                     && let Some(tree) = anchored.tree(id)
                 {
                     let stretch = part.stretches.entry(id).or_default();
-                    stretch.push(tree, row.id, || row_leaf(hasher, row).1);
+                    stretch.push(tree, row.id, || KeptLeaf::of_row(row, hasher).hash);
                 }
             }
             None => folder.pass(&mut part.segment, row),

@@ -279,7 +279,7 @@ proptest! {
     #[test]
     fn heads_have_one_word_each(head in head()) {
         let words = head.to_words();
-        prop_assert!(words.bytes().all(|byte| byte > b' ' || byte == b' '));
+        prop_assert!(words.bytes().all(|byte| byte >= b' '));
         prop_assert_eq!(words.matches(' ').count(), 1);
         prop_assert_eq!(Head::from_words(&words), Some(head));
     }
