@@ -12,6 +12,7 @@ mod error;
 mod jobs;
 mod layers;
 mod nearest;
+mod objects;
 mod read;
 mod ring;
 mod schema;
@@ -35,11 +36,10 @@ pub use jobs::{Jobs, Kind};
 pub use layers::Loaded;
 pub(crate) use layers::read_bounded;
 pub use nearest::nearest;
+pub use objects::{LockMode, Objects};
 pub use ring::KeyConfig;
 pub use secret::Secret;
-pub use sections::{
-    Amqp, ApiKeys, Cut, Http, Log, LogFormat, Metrics, Objects, Qwed, State, Verify,
-};
+pub use sections::{Amqp, ApiKeys, Cut, Http, Log, LogFormat, Metrics, Qwed, State, Verify};
 
 /// The file that ships with the program: every key, commented, with its default.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -100,6 +100,16 @@ impl Config {
         Secret::new(format!("sqlite://{path}"))
     }
 
+    /// Where objects are kept, by default files in the data directory.
+    #[must_use]
+    pub fn objects_url(&self) -> Secret {
+        if !self.objects.url.is_empty() {
+            return self.objects.url.clone();
+        }
+        let path = self.data_dir.join("objects");
+        Secret::new(format!("file://{}", path.to_string_lossy()))
+    }
+
     /// The role that marks overdue API keys; none if it is unknown, as QWED's database is.
     #[must_use]
     pub fn flag_url(&self) -> Option<&Secret> {
@@ -116,6 +126,7 @@ impl Config {
         }
         broken.extend(self.state.validate());
         broken.extend(self.amqp.validate());
+        broken.extend(self.objects.validate());
         broken.extend(self.jobs.validate());
         broken.extend(self.keys.validate());
         broken.extend(self.log.validate());
