@@ -151,7 +151,7 @@ impl Examination {
             now.strftime("%Y%m%dT%H%M%SZ"),
             fastrand::u32(..)
         );
-        let content = format!("trailkeeper archive doctor, {now}\n");
+        let content = format!("trailkeeper archive doctor: {name}\n");
         let until = now + CANARY_HOURS.hours();
         match backend.put(&name, Bytes::from(content), until).await {
             Ok(stored) => {
@@ -235,8 +235,9 @@ pub(super) async fn plain(backend: &Plain, examination: &mut Examination) {
     examination.read_canary(backend, &canary).await;
     match backend.protection {
         // Who owns a directory may delete from it: there is nothing to find out.
-        Protection::None { because } => {
-            examination.not_applicable("delete_refused", because);
+        Protection::None { .. } => {
+            let detail = "files can be deleted by whoever may write to the directory";
+            examination.not_applicable("delete_refused", detail);
             if let Err(error) = backend.delete_version(&canary.name, None).await {
                 examination.unknown("clean_up", &error);
             }
