@@ -24,6 +24,8 @@ pub mod keys;
 #[cfg(feature = "cli")]
 pub mod metrics;
 #[cfg(feature = "cli")]
+pub mod objects;
+#[cfg(feature = "cli")]
 pub mod qwed;
 #[cfg(feature = "cli")]
 pub mod runtime;

@@ -2,6 +2,7 @@
 
 mod anchor;
 mod anchors;
+mod archive;
 mod audit;
 mod config;
 mod connect;
@@ -107,6 +108,8 @@ enum Command {
     /// Bring the tables of the state database up to date
     #[command(after_help = migrate::AFTER)]
     Migrate(config::Input),
+    /// Look after the store of objects that are written once
+    Archive(archive::Arguments),
     /// Check the configuration, or show which one is in force
     Config(config::Arguments),
     /// Run the worker: take jobs from schedules, RabbitMQ and the command line until stopped
@@ -128,6 +131,7 @@ pub fn run() -> ExitCode {
         Command::Dead(arguments) => dead::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Migrate(input) => migrate::run(&input),
+        Command::Archive(arguments) => archive::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),

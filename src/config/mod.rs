@@ -12,6 +12,7 @@ mod error;
 mod jobs;
 mod layers;
 mod nearest;
+mod objects;
 mod read;
 mod ring;
 mod schema;
@@ -35,10 +36,11 @@ pub use jobs::{Jobs, Kind};
 pub use layers::Loaded;
 pub(crate) use layers::read_bounded;
 pub use nearest::nearest;
+pub use objects::{LockMode, Objects};
 pub use ring::KeyConfig;
 pub use secret::Secret;
 pub use sections::{
-    Amqp, Anchors, ApiKeys, Cut, Http, Log, LogFormat, Metrics, Objects, Qwed, State, Verify,
+    Amqp, Anchors, ApiKeys, Cut, Http, Log, LogFormat, Metrics, Qwed, State, Verify,
 };
 
 /// The file that ships with the program: every key, commented, with its default.
@@ -112,6 +114,16 @@ impl Config {
         }
     }
 
+    /// Where objects are kept, by default files in the data directory.
+    #[must_use]
+    pub fn objects_url(&self) -> Secret {
+        if !self.objects.url.is_empty() {
+            return self.objects.url.clone();
+        }
+        let path = self.data_dir.join("objects");
+        Secret::new(format!("file://{}", path.to_string_lossy()))
+    }
+
     /// The role that marks overdue API keys; none if it is unknown, as QWED's database is.
     #[must_use]
     pub fn flag_url(&self) -> Option<&Secret> {
@@ -128,6 +140,7 @@ impl Config {
         }
         broken.extend(self.state.validate());
         broken.extend(self.amqp.validate());
+        broken.extend(self.objects.validate());
         broken.extend(self.jobs.validate());
         broken.extend(self.anchors.validate());
         broken.extend(self.keys.validate());

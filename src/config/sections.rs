@@ -115,16 +115,6 @@ impl Amqp {
     }
 }
 
-/// Object storage. Reserved: nothing uses it yet, so that nothing is checked either.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Objects {
-    /// Where it is.
-    pub url: Secret,
-    /// The file that holds it instead.
-    pub url_file: PathBuf,
-}
-
 /// Verification.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -241,7 +231,7 @@ pub enum LogFormat {
 }
 
 /// Checks that a URL that is set has one of these schemes. The rest is for who connects.
-fn scheme(broken: &mut Vec<Invalid>, key: &str, url: &Secret, schemes: &[&str]) {
+pub(super) fn scheme(broken: &mut Vec<Invalid>, key: &str, url: &Secret, schemes: &[&str]) {
     let found = url.expose().split_once("://").map(|(scheme, _)| scheme);
     if !url.is_empty() && found.is_none_or(|found| !schemes.contains(&found)) {
         let problem = format!("has to begin with {}://", schemes.join(":// or "));

@@ -205,13 +205,36 @@ fn shows_what_is_in_force_and_why_without_secrets() {
                 [jobs.kinds.\"a b\"]\npriority = 1\n";
     let variables = [
         ("TRAILKEEPER__AMQP__URL", "amqp://u:hunter2@mq"),
-        ("TRAILKEEPER__OBJECTS__URL", "hunter2"),
+        ("TRAILKEEPER__OBJECTS__URL", "s3://bucket/prefix"),
+        ("TRAILKEEPER__OBJECTS__ACCESS_KEY_ID", "id"),
+        ("TRAILKEEPER__OBJECTS__SECRET_ACCESS_KEY", "hunter2"),
     ];
     let loaded = load(text, &variables).unwrap();
     insta::assert_snapshot!("show_toml", loaded.to_toml());
     let json = serde_json::to_string_pretty(&loaded.to_json()).unwrap();
     insta::assert_snapshot!("show_json", json);
     assert!(!json.contains("hunter2") && !format!("{loaded:?}").contains("hunter2"));
+}
+
+#[test]
+fn object_stores_are_checked() {
+    let text = "[objects]\nurl = \"https://hunter2\"\nendpoint = \"http://u:hunter2@s3\"\nlock_mode = \"compliance\"\n\
+                retention_days = 0\n";
+    insta::assert_snapshot!(problems(text, &[]));
+    for (url, problem) in [
+        ("file://srv/objects", "absolute directory"),
+        ("s3:///prefix", "names no bucket"),
+        ("s3://id:hunter2@bucket", "credentials have keys"),
+    ] {
+        let text = format!("[objects]\nurl = {url:?}\naccess_key_id = \"id\"\n");
+        let shown = problems(&text, &[]);
+        assert!(shown.contains(problem), "{shown}");
+        let is_alone = shown.contains("objects.access_key_id");
+        assert_eq!(is_alone, url.starts_with("s3"), "{shown}");
+    }
+    let config = load("data_dir = \"/srv/tk\"\n", &[]).unwrap().config;
+    assert_eq!(config.objects_url().expose(), "file:///srv/tk/objects");
+    assert_eq!(config.objects.lock_mode, LockMode::Compliance);
 }
 
 #[test]

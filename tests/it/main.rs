@@ -11,6 +11,7 @@ mod diagnosis;
 mod fixtures;
 mod limits;
 mod live_writer;
+mod objects;
 mod operator;
 mod pieces;
 mod postgres;

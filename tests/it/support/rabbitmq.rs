@@ -3,17 +3,16 @@
 //! The node can be killed and started again on the same ports and data, as after a crash.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::process::{Process, command_that_dies_with_us, free_ports, pause};
+
 const START_TIMEOUT: Duration = Duration::from_secs(120);
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// A free port is only known to have been free a moment ago, so another process may be faster.
 const MAX_STARTS: u32 = 3;
 /// Debian's `/usr/sbin/rabbitmq-server` insists on its own user and paths; these do not.
@@ -240,98 +239,4 @@ impl Drop for RabbitMq {
         // Nothing of it is kept, so there is nothing to shut down in order.
         self.kill();
     }
-}
-
-/// A child process, started and reaped by a thread that lives as long as the process: the kernel sends the death signal
-/// when the *thread* that started a process ends.
-struct Process {
-    pid: u32,
-    keeper: Option<JoinHandle<ExitStatus>>,
-}
-
-impl Process {
-    fn start(mut command: Command) -> Self {
-        let (sender, receiver) = mpsc::channel();
-        let keeper = thread::spawn(move || {
-            let mut child = command
-                .spawn()
-                .unwrap_or_else(|error| panic!("{command:?}: {error}; scripts/setup installs it"));
-            sender.send(child.id()).expect("the starter is waiting");
-            child.wait().expect("wait for the process")
-        });
-        Self {
-            pid: receiver.recv().expect("the process was started"),
-            keeper: Some(keeper),
-        }
-    }
-
-    fn has_ended(&self) -> bool {
-        self.keeper.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
-    fn stop(mut self, signals: &[&str]) {
-        self.signal(signals);
-    }
-
-    fn signal(&mut self, signals: &[&str]) {
-        for signal in signals {
-            if self.has_ended() {
-                break;
-            }
-            // std can only kill its own handle, which the keeper holds. The id is not reused before the keeper has
-            // reaped the process.
-            let _ = Command::new("sh")
-                .args(["-c", "kill -s \"$0\" \"$1\" 2>&-", signal])
-                .arg(self.pid.to_string())
-                .status();
-            let deadline = Instant::now() + STOP_TIMEOUT;
-            while !self.has_ended() && Instant::now() < deadline {
-                pause();
-            }
-        }
-        // Not unwrapped: this runs in a destructor, where a second panic would abort.
-        if let Some(keeper) = self.keeper.take() {
-            let _ = keeper.join();
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if self.keeper.is_some() {
-            self.signal(&["TERM", "KILL"]);
-        }
-    }
-}
-
-/// On Linux the kernel stops the program when the test process dies, however that happens.
-fn command_that_dies_with_us(program: &str) -> Command {
-    let has_setpriv = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|d| d.join("setpriv").is_file()));
-    if !has_setpriv {
-        return Command::new(program);
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-    command
-}
-
-/// Below the range that the system takes ports for outgoing connections from: while the node is down, clients that try
-/// to reach it could otherwise be given its own port. All are taken before one is given up, so that they differ.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| {
-        let free = (0..1_000).find_map(|_| {
-            TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(15_000..32_000))).ok()
-        });
-        free.expect("find a free port")
-    });
-    listeners.map(|listener| listener.local_addr().expect("the port found").port())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "another program's state can only be polled"
-)]
-fn pause() {
-    thread::sleep(Duration::from_millis(20));
 }
