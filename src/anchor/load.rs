@@ -60,7 +60,9 @@ pub async fn load(
 ) -> Result<Loaded, AnchorError> {
     let mut loaded = Loaded::default();
     let bound = number.map_or(i64::MAX, |number| number.cast_signed().saturating_add(1));
-    let mut runs = store.anchors_before(bound, PAGE).await?;
+    let mut left = depth.saturating_add(1);
+    let page = |left: u64| u32::try_from(left).unwrap_or(PAGE).min(PAGE);
+    let mut runs = store.anchors_before(bound, page(left)).await?;
     let Some(newest) = runs.first().cloned() else {
         return Ok(loaded);
     };
@@ -76,7 +78,12 @@ pub async fn load(
         below: None,
         sizes: BTreeMap::new(),
     };
-    let mut left = depth.saturating_add(1);
+    if let Some(number) = number
+        && newest.number != number.cast_signed()
+    {
+        loaded.find(Kind::AnchorMissing, format!("anchor {number} is gone"));
+        return Ok(loaded);
+    }
     loop {
         for run in &runs {
             if left == 0 {
@@ -85,16 +92,21 @@ pub async fn load(
             left -= 1;
             chain.follow(run, &mut loaded);
         }
-        let Some(last) = runs
-            .last()
-            .filter(|_| left > 0 && runs.len() == PAGE as usize)
-        else {
+        let Some(last) = runs.last().filter(|_| left > 0) else {
             break;
         };
-        runs = store.anchors_before(last.number, PAGE).await?;
+        runs = store.anchors_before(last.number, page(left)).await?;
     }
     if left > 0 {
         chain.ends(&mut loaded);
+    } else if number.is_none() {
+        // What lies deeper is not authenticated now, but a gap in the numbers shows.
+        let (runs, lowest, highest) = store.count_anchors().await?;
+        if lowest != 1 || highest - lowest + 1 != runs {
+            let gone = highest - runs;
+            let detail = format!("{gone} of the anchors 1 to {highest} are gone");
+            loaded.find(Kind::AnchorGap, detail);
+        }
     }
     let Chain {
         newest: inventory,
@@ -105,15 +117,18 @@ pub async fn load(
         return Ok(loaded);
     };
     let mut first = BTreeMap::new();
-    for row in store.checkpoints_at(newest.number, Which::Oldest).await? {
+    let at = inventory.number.cast_signed();
+    for row in store.checkpoints_at(at, Which::Oldest).await? {
         if let Some(checkpoint) = open_checkpoint(&row, keys)
+            && checkpoint.origin == checkpoint_origin(origin, row.organization_id)
+            && checkpoint.anchor == Some(row.number.cast_unsigned())
             && let (Some(time), Some(Some(head))) = (checkpoint.time, checkpoint.head)
         {
             first.insert(row.organization_id, (time, head.id));
         }
     }
     let rows = store
-        .checkpoints_at(newest.number, Which::Newest)
+        .checkpoints_at(at, Which::Newest)
         .await?
         .into_iter()
         .map(|row| (row.organization_id, row));
@@ -140,7 +155,7 @@ pub async fn load(
                 trees.insert(id, AnchoredTree { tree, time, first });
             }
             Err(problem) => {
-                let detail = format!("anchor {}, organisation {id}: {problem}", newest.number);
+                let detail = format!("anchor {at}, organisation {id}: {problem}");
                 loaded.find(Kind::AnchorMissing, detail);
             }
         }

@@ -31,8 +31,8 @@ use crate::{
 
 /// Tiles of one transaction: a few megabytes.
 const BATCH: usize = 256;
-/// Rows between two looks at whether to stop.
-const STOP_EVERY: u64 = 4096;
+/// Ids between two looks at whether to stop.
+const PAGE_IDS: u64 = 1 << 20;
 
 /// An anchor that is signed and not kept yet.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub struct Made {
     pub run: AnchorRun,
     /// Of each organisation that has grown.
     pub checkpoints: Vec<CheckpointRow>,
+    /// Their last tiles, where those are not full.
+    pub last_tiles: Vec<TileRow>,
     /// How many entries came since the anchor before.
     pub new_entries: u64,
 }
@@ -70,6 +72,31 @@ struct Growing {
     head: Option<Head>,
     /// The leaves of the last tile, unless it is full.
     open: Vec<KeptLeaf>,
+}
+
+impl Growing {
+    /// The tile that is growing, with the leaves that it has.
+    fn tile(&self, organization_id: i64) -> TileRow {
+        let leaves = &self.open;
+        let hashes: Vec<_> = leaves.iter().map(|leaf| leaf.hash).collect();
+        TileRow {
+            organization_id,
+            tile: (self.frontier.end().saturating_sub(1) / WIDTH).cast_signed(),
+            first_id: leaves.first().map_or(0, |leaf| leaf.id),
+            root: tile_root(&hashes).0.to_vec(),
+            leaves: encode(leaves),
+        }
+    }
+
+    /// Whether the leaves of the last tile are those that the frontier ends with.
+    fn is_whole(&self) -> bool {
+        let size = self.frontier.end();
+        let mut last = Range::empty_at(size - size % WIDTH);
+        for leaf in &self.open {
+            last.append(leaf.hash);
+        }
+        last.end() == size && self.frontier.nodes().ends_with(last.nodes())
+    }
 }
 
 /// Hashes all entries that no anchor covers yet, keeps their tiles, and signs where every trail stands. The run itself is
@@ -161,11 +188,15 @@ async fn growing(
         open = leaves.ok_or_else(|| broken("the last tile of its tree is gone"))?;
         open.truncate((signed.size % WIDTH) as usize);
     }
-    Ok(Growing {
+    let growing = Growing {
         frontier,
         head: signed.head.clone(),
         open,
-    })
+    };
+    if !growing.is_whole() {
+        return Err(broken("the last tile of its tree is not what was signed"));
+    }
+    Ok(growing)
 }
 
 /// A tree that was signed and is not kept any more must not begin anew.
@@ -281,15 +312,25 @@ impl Writer<'_> {
         let begin = self.tree.frontier.end();
         let mut failed = false;
         let mut low = range.low;
-        // In pages, so that a wish to stop and a writer that failed are noticed.
-        while !failed && low <= range.high {
+        // In pages, so that a wish to stop and a writer that failed are noticed; each begins where entries are, however
+        // far apart their ids.
+        while !failed
+            && low <= range.high
+            && let Some(left) = reader.bounds(
+                Some(self.organization_id),
+                IdRange {
+                    low,
+                    high: range.high,
+                },
+            )?
+        {
             if progress.stopped.load(Relaxed) {
                 return Err(AnchorError::Interrupted);
             }
-            let high = low
-                .saturating_add_unsigned(STOP_EVERY * WIDTH)
-                .min(range.high);
-            let page = IdRange { low, high };
+            let page = IdRange {
+                low: left.low,
+                high: left.low.saturating_add_unsigned(PAGE_IDS).min(left.high),
+            };
             let result: Result<(), ReadError> =
                 reader.read(Some(self.organization_id), page, |row| {
                     self.push(row, hasher);
@@ -297,14 +338,10 @@ impl Writer<'_> {
                     progress.rows.fetch_add(1, Relaxed);
                 });
             result?;
-            let Some(next) = high.checked_add(1) else {
+            let Some(next) = page.high.checked_add(1) else {
                 break;
             };
             low = next;
-        }
-        if !self.tree.open.is_empty() {
-            let tile = self.tile((self.tree.frontier.end() - 1) / WIDTH);
-            self.batch.push(tile);
         }
         if failed || !self.flush() {
             return Err(AnchorError::Interrupted);
@@ -322,21 +359,8 @@ impl Writer<'_> {
         };
         self.tree.head = Some(Head { id: row.id, hash });
         if self.tree.open.len() as u64 == WIDTH {
-            let tile = self.tile((self.tree.frontier.end() - 1) / WIDTH);
-            self.batch.push(tile);
+            self.batch.push(self.tree.tile(self.organization_id));
             self.tree.open.clear();
-        }
-    }
-
-    fn tile(&self, number: u64) -> TileRow {
-        let leaves = &self.tree.open;
-        let hashes: Vec<_> = leaves.iter().map(|leaf| leaf.hash).collect();
-        TileRow {
-            organization_id: self.organization_id,
-            tile: number.cast_signed(),
-            first_id: leaves.first().map_or(0, |leaf| leaf.id),
-            root: tile_root(&hashes).0.to_vec(),
-            leaves: encode(leaves),
         }
     }
 
@@ -358,6 +382,7 @@ fn sign(
     let broken = |problem: String| AnchorError::Broken { number, problem };
     let mut organizations = Vec::new();
     let mut checkpoints = Vec::new();
+    let mut last_tiles = Vec::new();
     let mut entries = 0;
     for (&id, tree) in &grown.trees {
         let root = tree.frontier.root().unwrap_or(Hash::EMPTY);
@@ -370,6 +395,9 @@ fn sign(
             head: tree.head.clone(),
         });
         if grown.changed.contains(&id) {
+            if !tree.open.is_empty() {
+                last_tiles.push(tree.tile(id));
+            }
             let checkpoint = Checkpoint {
                 origin: checkpoint_origin(origin, id),
                 size,
@@ -409,6 +437,7 @@ fn sign(
             archived_at: None,
         },
         checkpoints,
+        last_tiles,
         new_entries: grown.new_entries,
     })
 }

@@ -46,7 +46,11 @@ pub fn prove_inclusion(
         )));
     }
     let tile = tree.tile_of(entry_id);
-    let leaves = (anchored.leaves)(organization_id, tile).map_err(unknown)?;
+    let leaves = anchored.kept(organization_id, tile).map_err(|problem| {
+        unknown(format!(
+            "the tile of entry {entry_id} cannot be used: {problem}"
+        ))
+    })?;
     let at = leaves.iter().position(|leaf| leaf.id == entry_id);
     let index = at
         .map(|at| tile * WIDTH + at as u64)
@@ -87,6 +91,12 @@ pub fn prove_consistency(
     let tree = anchored
         .tree(organization_id)
         .ok_or_else(|| unknown(format!("no anchor covers organisation {organization_id}")))?;
+    if !(1..=anchored.number).contains(&number) {
+        return Err(unknown(format!(
+            "there is no anchor {number}; the newest is {}",
+            anchored.number
+        )));
+    }
     let old = checkpoint(
         handle,
         store,
@@ -107,7 +117,10 @@ fn anchored(loaded: &Loaded) -> Result<&Anchored, AnchorError> {
     loaded
         .anchored
         .as_deref()
-        .ok_or_else(|| unknown("there is no anchor yet; \"trailkeeper anchor create\" makes one"))
+        .ok_or_else(|| match loaded.findings.first() {
+            Some(finding) => unknown(finding.detail.clone()),
+            None => unknown("there is no anchor yet; \"trailkeeper anchor create\" makes one"),
+        })
 }
 
 fn nodes<'a>(
@@ -157,9 +170,20 @@ fn checkpoint(
         .find(|row| row.organization_id == organization_id);
     let row = row.ok_or_else(|| {
         unknown(format!(
-            "anchor {number} does not cover {}",
-            checkpoint_origin("organisation", organization_id)
+            "anchor {number} does not cover organisation {organization_id}"
         ))
     })?;
-    Note::from_str(&row.note).map_err(|error| unknown(error.to_string()))
+    let note = Note::from_str(&row.note).map_err(|error| unknown(error.to_string()))?;
+    let said = Checkpoint::parse(note.text()).map_err(|error| unknown(error.to_string()))?;
+    let is_its_own = said
+        .origin
+        .ends_with(&checkpoint_origin("", organization_id))
+        && said.anchor == Some(row.number.cast_unsigned());
+    if !is_its_own {
+        return Err(unknown(format!(
+            "what is kept as the checkpoint of organisation {organization_id} by anchor {} is another one",
+            row.number
+        )));
+    }
+    Ok(note)
 }

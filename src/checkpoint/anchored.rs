@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     leaf::{Leaf, LeafKind},
     merkle::Hash,
-    tiles::Tree,
+    tiles::{Tree, tile_root},
 };
 use crate::trail::{hash::HEX_LENGTH, payload::PayloadHasher, row::Row};
 
@@ -75,6 +75,26 @@ impl fmt::Debug for Anchored {
 }
 
 impl Anchored {
+    /// The leaves of a tile, if they are those that were signed.
+    ///
+    /// # Errors
+    /// Why they cannot be had, or that they are not.
+    pub fn kept(&self, organization_id: i64, tile: u64) -> Result<Vec<KeptLeaf>, String> {
+        let tree = self.tree(organization_id).ok_or("there is no such tree")?;
+        let mut leaves = (self.leaves)(organization_id, tile)?;
+        leaves.truncate(usize::try_from(tree.width(tile)).unwrap_or_default());
+        let hashes: Vec<Hash> = leaves.iter().map(|leaf| leaf.hash).collect();
+        let at = usize::try_from(tile).unwrap_or(usize::MAX);
+        let first = leaves.first().map(|leaf| leaf.id);
+        if tree.roots.get(at) == Some(&tile_root(&hashes))
+            && tree.first_ids.get(at).copied() == first
+        {
+            Ok(leaves)
+        } else {
+            Err("it is not what was signed".to_owned())
+        }
+    }
+
     /// The tree of an organisation.
     #[must_use]
     pub fn tree(&self, organization_id: i64) -> Option<&Tree> {

@@ -143,7 +143,8 @@ async fn create_in(config: &Config, store: &Store) -> anyhow::Result<Created> {
     let progress = Arc::new(Progress::default());
     let made = anchor::make(store, &url, origin, &keys, Clock.now(), &progress).await?;
     let mut tx = store.begin().await?;
-    tx.insert_anchor(&made.run, &made.checkpoints).await?;
+    tx.insert_anchor(&made.run, &made.checkpoints, &made.last_tiles)
+        .await?;
     tx.commit("anchor").await?;
     Ok(Created {
         number: made.run.number,

@@ -17,6 +17,7 @@ use crate::{
     clock::Clock,
     config::{Config, ConfigError, Environment, Secret, parse_micros},
     qwed::{Database, Period, url::DatabaseUrl},
+    state::masked,
     trail::{finding::Verdict, keys::KeyRing},
     verify::{
         self, Options, Scope, VerifyError,
@@ -253,6 +254,9 @@ fn trails(
 fn anchors(arguments: &Arguments, config: &Config) -> anyhow::Result<Option<Anchors>> {
     let state = config.state_url();
     let url = match arguments.anchors.as_deref() {
+        Some("none") if arguments.since_anchor => {
+            anyhow::bail!("--since-anchor needs anchors; leave out --anchors none")
+        }
         Some("none") => return Ok(None),
         Some(url) => url,
         None => state.expose(),
@@ -261,7 +265,20 @@ fn anchors(arguments: &Arguments, config: &Config) -> anyhow::Result<Option<Anch
         Some(key) => Sources::given(key)?,
         None => Sources::configured(config)?,
     };
-    Anchors::load(url, &config.anchors.origin, &sources.keys)
+    let anchors = Anchors::load(url, &config.anchors.origin, &sources.keys)?;
+    let is_asked_for =
+        arguments.anchors.is_some() || arguments.public_key.is_some() || arguments.since_anchor;
+    let is_there = anchors.as_ref().is_some_and(|anchors| {
+        anchors.loaded.anchored.is_some() || !anchors.loaded.findings.is_empty()
+    });
+    // Who asks for anchors must not take a trail without any for one that was compared.
+    if is_asked_for && !is_there {
+        anyhow::bail!(
+            "there are no anchors in {}; \"trailkeeper anchor create\" makes one",
+            masked(url)
+        );
+    }
+    Ok(anchors)
 }
 
 fn exit_of(report: &Report, allow_incomplete: bool) -> Exit {

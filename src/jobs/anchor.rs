@@ -92,7 +92,13 @@ struct Kept(Made);
 impl Effects for Kept {
     fn apply<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<Vec<Event>, StateError>> {
         Box::pin(async move {
-            tx.insert_anchor(&self.0.run, &self.0.checkpoints).await?;
+            let Made {
+                run,
+                checkpoints,
+                last_tiles,
+                ..
+            } = &self.0;
+            tx.insert_anchor(run, checkpoints, last_tiles).await?;
             Ok(Vec::new())
         })
     }

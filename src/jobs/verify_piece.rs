@@ -41,8 +41,12 @@ impl Job<Services> for VerifyPiece {
             None => None,
             Some(number) => {
                 let loaded = anchoring::load(context, Some(number)).await?;
-                let gone = anyhow::anyhow!("anchor {number} cannot be authenticated any more");
-                Some(loaded.anchored.ok_or_else(|| JobError::fail(gone))?)
+                let anchored = loaded.anchored;
+                let usable = anchored.filter(|anchored| anchored.trees.len() == piece.trees);
+                let gone = anyhow::anyhow!(
+                    "anchor {number} is not what it was when this verification was planned"
+                );
+                Some(usable.ok_or_else(|| JobError::fail(gone))?)
             }
         };
         let part = verification::run(context, move |work: &Work| {

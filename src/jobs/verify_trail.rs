@@ -234,12 +234,19 @@ impl VerifyTrail {
             anchor,
             findings,
         } = memo;
+        let mut findings = findings;
         let anchored = match anchor {
-            Some(number) => anchoring::load(context, Some(number)).await?.anchored,
+            Some(number) => {
+                let loaded = anchoring::load(context, Some(number)).await?;
+                let new = loaded.findings.into_iter();
+                let new: Vec<_> = new.filter(|finding| !findings.contains(finding)).collect();
+                findings.extend(new);
+                loaded.anchored
+            }
             None => None,
         };
         let anchors = AnchorsReport {
-            number: anchor,
+            number: anchored.as_ref().map(|anchored| anchored.number),
             time: anchored.as_ref().map(|anchored| anchored.time.to_string()),
             unread_entries: None,
             findings,

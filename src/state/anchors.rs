@@ -95,6 +95,24 @@ impl Store {
             .collect()
     }
 
+    /// How many runs there are, and the lowest and the highest number.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn count_anchors(&self) -> Result<(i64, i64, i64), StateError> {
+        let select = "SELECT CAST(count(*) AS BIGINT) AS runs, CAST(COALESCE(min(number), 0) AS BIGINT) AS lowest, \
+                      CAST(COALESCE(max(number), 0) AS BIGINT) AS highest FROM anchor_run";
+        let rows = self.read(self.query(select)).await?;
+        match rows.first() {
+            Some(row) => Ok((
+                column(row, "runs")?,
+                column(row, "lowest")?,
+                column(row, "highest")?,
+            )),
+            None => Ok((0, 0, 0)),
+        }
+    }
+
     /// The oldest `limit` runs that the archive does not have yet, the oldest first.
     ///
     /// # Errors
@@ -214,14 +232,22 @@ impl Store {
             .transpose()
     }
 
-    /// Keeps tiles, in place of those of the same number.
+    /// Keeps full tiles, in place of those of the same number. One that is not full belongs to its run
+    /// ([`Tx::insert_anchor`]): of two runs at once, the one that loses must not leave a shorter one behind.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn put_tiles(&self, tiles: &[TileRow]) -> Result<(), StateError> {
         let mut tx = self.begin().await?;
+        tx.put_tiles(tiles).await?;
+        tx.commit("anchor tiles").await
+    }
+}
+
+impl Tx {
+    async fn put_tiles(&mut self, tiles: &[TileRow]) -> Result<(), StateError> {
         for tile in tiles {
-            let insert = tx
+            let insert = self
                 .query(
                     "INSERT INTO anchor_tile (organization_id, tile, first_id, root, leaves) VALUES ($1, $2, $3, $4, $5) \
                      ON CONFLICT (organization_id, tile) DO UPDATE SET first_id = excluded.first_id, \
@@ -232,14 +258,12 @@ impl Store {
                 .bind(tile.first_id)
                 .bind(tile.root.clone())
                 .bind(tile.leaves.clone());
-            tx.execute(insert).await?;
+            self.execute(insert).await?;
         }
-        tx.commit("anchor tiles").await
+        Ok(())
     }
-}
 
-impl Tx {
-    /// Keeps a run and the checkpoints that it made. A run of the same number that somebody else made meanwhile is an
+    /// Keeps a run, the checkpoints that it made, and the tiles that are not full yet. A run of the same number that somebody else made meanwhile is an
     /// error, and nothing of this one is kept.
     ///
     /// # Errors
@@ -248,6 +272,7 @@ impl Tx {
         &mut self,
         run: &AnchorRun,
         checkpoints: &[CheckpointRow],
+        last_tiles: &[TileRow],
     ) -> Result<(), StateError> {
         let insert = self
             .query(
@@ -276,7 +301,7 @@ impl Tx {
                 .bind(checkpoint.frontier.clone());
             self.execute(insert).await?;
         }
-        Ok(())
+        self.put_tiles(last_tiles).await
     }
 }
 

@@ -111,19 +111,24 @@ impl Comparison<'_> {
             .flat_map(|&(first, last)| first..=last)
             .filter(|&tile| tile <= end_tile);
         let mut seen = Differences::default();
-        for tile in wrong.by_ref().take(EXAMINED_TILES) {
+        let examined: Vec<u64> = wrong.by_ref().take(EXAMINED_TILES).collect();
+        let kept: BTreeMap<u64, Vec<KeptLeaf>> = examined
+            .iter()
+            .filter_map(|&tile| Some((tile, self.anchored.kept(id, tile).ok()?)))
+            .collect();
+        // Where a tile begins is believed only together with its leaves; its neighbour ends there.
+        let is_known = |tile: &u64| !examined.contains(tile) || kept.contains_key(tile);
+        for &tile in &examined {
             let (low, high) = tree.ids(tile, tile);
             let range = IdRange {
                 low,
                 high: high.min(end).min(self.bounds.head(id)),
             };
-            let kept = (self.anchored.leaves)(id, tile);
-            let Ok(mut kept) = kept else {
+            let Some(kept) = kept.get(&tile).filter(|_| is_known(&(tile + 1))) else {
                 seen.unknown.add(tree.first_ids[tile as usize], high);
                 continue;
             };
-            kept.truncate(tree.width(tile) as usize);
-            kept.retain(|leaf| leaf.id <= end);
+            let kept: Vec<KeptLeaf> = kept.iter().copied().filter(|leaf| leaf.id <= end).collect();
             let live = live_leaves(worker, id, range)?;
             seen.compare(&kept, &live);
         }
@@ -150,10 +155,8 @@ impl Comparison<'_> {
     fn tail(&self, id: i64, tree: &Tree, newest: i64) -> Finding {
         let tile = tree.tile_of(newest);
         let begin = tile * WIDTH;
-        let index = match (self.anchored.leaves)(id, tile) {
+        let index = match self.anchored.kept(id, tile) {
             Ok(leaves) => {
-                let width = tree.width(tile) as usize;
-                let leaves = &leaves[..leaves.len().min(width)];
                 let kept = leaves.partition_point(|leaf| leaf.id <= newest);
                 let first = leaves.get(kept).map(|leaf| leaf.id);
                 (begin + kept as u64, first)
@@ -328,9 +331,9 @@ impl Differences {
             ),
             (
                 self.unknown,
-                rewritten,
-                "and those behind it differ from what",
-                "covers; what was anchored of them is no longer kept, so that they cannot be told one by one",
+                Kind::AnchorMissing,
+                "and those behind it cannot be compared with",
+                "entry by entry: what is kept of their leaves is not what was signed",
             ),
         ];
         let mut findings: Vec<Finding> = said

@@ -137,17 +137,18 @@ fn is_as_anchored(
     let Some(last_tile) = tree.tiles().checked_sub(1) else {
         return Ok(true);
     };
-    let width = tree.width(last_tile) as usize;
-    let Ok(kept) = (anchored.leaves)(id, last_tile) else {
-        return Ok(false);
-    };
-    let Some(kept) = kept.get(width - 1) else {
+    let kept = anchored.kept(id, last_tile);
+    let Some(kept) = kept.ok().and_then(|leaves| leaves.last().copied()) else {
         return Ok(false);
     };
     let live = worker.reader.entry(tree.last_id)?;
     Ok(live.is_some_and(|live| {
         let row = live.row();
+        let check = worker.checker.check(&row);
         row.organization_id.integer() == Some(id)
-            && KeptLeaf::of_row(&row, &mut worker.hasher) == *kept
+            && KeptLeaf::of_row(&row, &mut worker.hasher) == kept
+            // Its leaf covers the hash alone; without one, the content.
+            && (!kept.is_sealed
+                || check.hash_valid() && check.signature_valid() && check.oddity.is_none())
     }))
 }

@@ -49,7 +49,7 @@ fn keys() -> Keys {
 }
 
 /// A QWED database that can be anchored, tampered with and verified.
-struct Site {
+pub(crate) struct Site {
     directory: TempDir,
     url: DatabaseUrl,
     ring: Arc<KeyRing>,
@@ -97,7 +97,9 @@ impl Site {
         let made = anchor::make(store, &self.url, ORIGIN, &keys(), now, &progress).await;
         let made = made.map_err(|error| error.to_string())?;
         let mut tx = store.begin().await.map_err(|error| error.to_string())?;
-        let kept = tx.insert_anchor(&made.run, &made.checkpoints).await;
+        let kept = tx
+            .insert_anchor(&made.run, &made.checkpoints, &made.last_tiles)
+            .await;
         kept.map_err(|error| error.to_string())?;
         let committed = tx.commit("anchor").await;
         committed.map_err(|error| error.to_string())?;

@@ -58,6 +58,9 @@ pub struct Piece {
     /// The anchor that all pieces are compared with, by its number; none where it is null.
     #[serde(default)]
     pub anchor: Option<u64>,
+    /// How many trees that anchor has: should one of them no longer be usable, no piece may do without it.
+    #[serde(default)]
+    pub trees: usize,
 }
 
 impl Piece {

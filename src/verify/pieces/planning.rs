@@ -272,6 +272,10 @@ impl Draft<'_> {
                 entries_estimate: sampled.max(every / 2).max(1),
                 max_findings: plan.max_findings,
                 anchor: self.scanner.anchored.map(|anchored| anchored.number),
+                trees: self
+                    .scanner
+                    .anchored
+                    .map_or(0, |anchored| anchored.trees.len()),
             });
             low = high.saturating_add(1);
         }
@@ -294,6 +298,10 @@ impl Draft<'_> {
                 entries_estimate: step,
                 max_findings: plan.max_findings,
                 anchor: self.scanner.anchored.map(|anchored| anchored.number),
+                trees: self
+                    .scanner
+                    .anchored
+                    .map_or(0, |anchored| anchored.trees.len()),
             });
             if high == self.whole.high {
                 break;

@@ -182,3 +182,99 @@ fn other_keys_and_origins_are_not_ours() {
         drop(site);
     });
 }
+
+/// What is kept of full tiles is believed only together with their signed roots: damage to our database does not accuse
+/// QWED's trail, nor make a proof.
+#[test]
+fn kept_leaves_are_no_evidence_by_themselves() {
+    block_on(async {
+        for sql in [
+            "UPDATE anchor_tile SET first_id = first_id + 3 WHERE organization_id = 1 AND tile = 1",
+            "UPDATE anchor_tile SET leaves = (SELECT leaves FROM anchor_tile WHERE organization_id = 2 AND tile = 0) \
+             WHERE organization_id = 1 AND tile = 1",
+        ] {
+            let test = TestStore::sqlite().await;
+            let site = Site::generated(2, 1500);
+            site.anchor(&test.store).await;
+            assert!(test.execute(sql).await > 0, "{sql}");
+            site.trail().change(1, "UPDATE verificationlog SET entry_hash = 'x' WHERE id = (SELECT id FROM verificationlog \
+                                    WHERE organization_id = 1 LIMIT 1 OFFSET 300)");
+            let report = site.verify(&load(&test.store).await).await;
+            let trail = super::trail_of(&report, 1);
+            assert_eq!(trail.verdict, Verdict::Tampered);
+            let told = trail
+                .findings
+                .iter()
+                .filter(|finding| finding.kind == Kind::HistoryRewritten);
+            assert_eq!(told.count(), 0, "{sql}: {:#?}", trail.findings);
+            super::finding(&report, 1, Kind::AnchorMissing);
+        }
+    });
+}
+
+/// Of two runs at once the second is refused, and leaves the first as it is.
+#[test]
+fn the_loser_of_two_runs_leaves_the_winners_anchor_alone() {
+    block_on(async {
+        let test = TestStore::sqlite().await;
+        let site = Site::empty(KEY);
+        let generator = generate(&site.path(), 2, 3, 400);
+        site.anchor(&test.store).await;
+        let generator = append(&site.path(), generator, 10);
+        let progress = std::sync::Arc::default();
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let late = anchor::make(&test.store, &site.url, ORIGIN, &keys(), now, &progress).await;
+        let late = late.expect("make");
+        append(&site.path(), generator, 20);
+        site.anchor(&test.store).await;
+        let mut tx = test.store.begin().await.expect("begin");
+        let kept = tx
+            .insert_anchor(&late.run, &late.checkpoints, &late.last_tiles)
+            .await;
+        assert!(
+            kept.expect_err("the number is taken")
+                .to_string()
+                .contains("meanwhile")
+        );
+        tx.rollback().await.expect("roll back");
+        assert_eq!(site.compare(&test.store).await.verdict, Verdict::Intact);
+    });
+}
+
+/// Far more anchors than are authenticated each time: that one of them is gone shows all the same.
+#[test]
+fn a_gap_shows_however_deep_it_is() {
+    block_on(async {
+        let test = TestStore::sqlite().await;
+        let site = Site::generated(1, 10);
+        for _ in 0..8 {
+            site.anchor(&test.store).await;
+        }
+        test.execute("DELETE FROM anchor_run WHERE number = 2")
+            .await;
+        let loaded = anchor::load(&test.store, ORIGIN, &keys().verifiers, None, 3).await;
+        let findings = loaded.expect("load").findings;
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].kind, Kind::AnchorGap);
+        assert_eq!(findings[0].detail, "1 of the anchors 1 to 8 are gone");
+    });
+}
+
+/// Ids may be as far apart as numbers go.
+#[test]
+fn ids_far_apart_cost_nothing() {
+    block_on(async {
+        let test = TestStore::sqlite().await;
+        let site = Site::generated(2, 50);
+        site.trail().change(
+            1,
+            &format!(
+                "UPDATE verificationlog SET id = {} WHERE id = 50",
+                1_i64 << 62
+            ),
+        );
+        let made = site.anchor(&test.store).await;
+        assert_eq!(made.new_entries, 50);
+        assert_eq!(site.compare(&test.store).await.verdict, Verdict::Intact);
+    });
+}
