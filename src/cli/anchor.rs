@@ -136,7 +136,8 @@ async fn create_in(config: &Config, store: &Store) -> anyhow::Result<Created> {
         "which QWED database? Set qwed.database_url in the configuration, or DATABASE_URL as for QWED",
     )?;
     let url: DatabaseUrl = url.expose().parse()?;
-    let is_first = store.newest_anchor().await?.is_none();
+    let is_first =
+        store.newest_anchor().await?.is_none() && store.newest_archive_manifest().await?.is_none();
     let origin = &config.anchors.origin;
     let key = anchor::load_or_make_key(&config.anchor_key_file(), origin, is_first)?;
     let keys = Keys::new(key, &config.anchors.public_keys);

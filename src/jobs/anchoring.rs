@@ -18,15 +18,13 @@ pub(super) fn decide(error: AnchorError) -> JobError {
     }
 }
 
-/// The keys to anchor with; a first key is made if nothing was ever anchored.
+/// The keys to sign with; a first key is made if nothing was ever signed.
 pub(super) async fn keys(context: &Context<Services>) -> Result<Keys, JobError> {
     let config = &context.services.config;
-    let is_first = context
-        .store
-        .newest_anchor()
-        .await
-        .map_err(JobError::retry)?
-        .is_none();
+    let anchor = context.store.newest_anchor().await;
+    let manifest = context.store.newest_archive_manifest().await;
+    let is_first =
+        anchor.map_err(JobError::retry)?.is_none() && manifest.map_err(JobError::retry)?.is_none();
     let path = config.anchor_key_file();
     let key = anchor::load_or_make_key(&path, &config.anchors.origin, is_first).map_err(decide)?;
     Ok(Keys::new(key, &config.anchors.public_keys))

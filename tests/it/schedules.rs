@@ -223,7 +223,15 @@ fn what_ships_is_listed_without_a_directory() {
         .iter()
         .map(|s| &s["name"])
         .collect();
-    assert_eq!(names, ["daily_key_check", "nightly_verification"]);
+    assert_eq!(
+        names,
+        [
+            "daily_key_check",
+            "hourly_anchor",
+            "nightly_backup",
+            "nightly_verification"
+        ]
+    );
     assert_eq!(document["schedules"][0]["last"], Value::Null);
 }
 
