@@ -4,6 +4,7 @@ mod erased;
 mod faults;
 mod found;
 mod kinds;
+mod outside;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
