@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::AnchorError;
 use crate::{
     checkpoint::note::{SecretKey, VerifierKey},
-    state::private_directory,
+    state::{Dialect, Store, private_directory},
 };
 
 /// The key that signs, and all that may have signed.
@@ -54,7 +54,8 @@ pub fn load_key(path: &Path) -> Result<Option<SecretKey>, AnchorError> {
 }
 
 /// Reads the key, or makes one where there is none. `may_make` says whether one may be made: never once anchors were
-/// signed, since they could not be told from those of somebody who took the key away.
+/// signed, since they could not be told from those of somebody who took the key away; nor where several workers may share
+/// a database ([`may_make_key`]), each of which would make another.
 ///
 /// # Errors
 /// If it cannot be read or written, or must not be made.
@@ -68,8 +69,8 @@ pub fn load_or_make_key(path: &Path, name: &str, may_make: bool) -> Result<Secre
     };
     if !may_make {
         return Err(failed(
-            "there is no such file, though anchors were signed with it; copy it from the worker that made them, or set \
-             anchors.key_file"
+            "there is no such file; every worker needs the same key: copy it from the worker that signed anchors before, or \
+             make the first one by trailkeeper keygen, and set anchors.key_file"
                 .to_owned(),
         ));
     }
@@ -108,4 +109,15 @@ pub fn public_keys(path: &Path, former: &[String]) -> Result<Vec<VerifierKey>, A
     let own = load_key(path)?.map(|key| key.verifier());
     let former = former.iter().filter_map(|key| key.parse().ok());
     Ok(own.into_iter().chain(former).collect())
+}
+
+/// Whether the first anchor, or the first backup, may make its own key: nothing was signed yet, and the database is a file of
+/// one machine.
+///
+/// # Errors
+/// If the database fails.
+pub async fn may_make_key(store: &Store) -> Result<bool, AnchorError> {
+    Ok(store.dialect() == Dialect::Sqlite
+        && store.newest_anchor().await?.is_none()
+        && store.newest_archive_manifest().await?.is_none())
 }

@@ -85,6 +85,8 @@ pub async fn make(
     now: Timestamp,
     progress: &Arc<Progress>,
 ) -> Result<Made, AnchorError> {
+    // Whole seconds are enough, and easier to read.
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let before = store.newest_anchor().await?;
     let number = before.as_ref().map_or(0, |run| run.number);
     let inventory = before

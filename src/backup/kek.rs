@@ -9,16 +9,22 @@ use zeroize::Zeroizing;
 use super::{BackupError, envelope::Kek};
 use crate::{
     config::Config,
-    state::{Store, private_directory},
+    state::{Dialect, Store, private_directory},
 };
 
-/// The key that wraps this database's data keys; the first is made if there is none and no data key either.
+/// The key that wraps this database's data keys. The first is made where there is none and no data key either, if the
+/// database is a file of one machine; `None` where nobody has decided which key it is, and none may be made.
 ///
 /// # Errors
 /// If it cannot be had, or the database fails.
-pub async fn kek(config: &Config, store: &Store) -> Result<Kek, BackupError> {
+pub async fn kek(config: &Config, store: &Store) -> Result<Option<Kek>, BackupError> {
     let is_first = store.data_keys_after("", 1).await?.is_empty();
-    load_or_make_kek(config, is_first)
+    let may_make = is_first && store.dialect() == Dialect::Sqlite;
+    let is_set = !config.backup.kek.is_empty();
+    if is_first && !may_make && !is_set && read_kek(&config.kek_file())?.is_none() {
+        return Ok(None);
+    }
+    load_or_make_kek(config, may_make).map(Some)
 }
 
 /// The key, or a new one where there is none. `may_make` says whether one may be made: never once there are data keys, which

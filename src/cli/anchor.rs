@@ -136,10 +136,9 @@ async fn create_in(config: &Config, store: &Store) -> anyhow::Result<Created> {
         "which QWED database? Set qwed.database_url in the configuration, or DATABASE_URL as for QWED",
     )?;
     let url: DatabaseUrl = url.expose().parse()?;
-    let is_first =
-        store.newest_anchor().await?.is_none() && store.newest_archive_manifest().await?.is_none();
+    let may_make = anchor::may_make_key(store).await?;
     let origin = &config.anchors.origin;
-    let key = anchor::load_or_make_key(&config.anchor_key_file(), origin, is_first)?;
+    let key = anchor::load_or_make_key(&config.anchor_key_file(), origin, may_make)?;
     let keys = Keys::new(key, &config.anchors.public_keys);
     let progress = Arc::new(Progress::default());
     let made = anchor::make(store, &url, origin, &keys, Clock.now(), &progress).await?;

@@ -77,6 +77,7 @@ impl Anchors {
         AnchorsReport {
             number: anchored.map(|anchored| anchored.number),
             time: anchored.map(|anchored| anchored.time.to_string()),
+            unread_entries: None,
             findings: self.loaded.findings.clone(),
         }
     }

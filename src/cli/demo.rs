@@ -19,7 +19,7 @@ use crate::{
     service::Service,
     state::{
         Store,
-        jobs::{JobView, State},
+        jobs::{JobView, NewJob, State},
     },
     telemetry,
     verify::report::Report,
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let directory = std::path::absolute(&directory).map_err(Failure::could_not_check)?;
     let sample = directory.join("trailkeeper-demo.db");
     demo::make_sample(&sample, Clock.now()).map_err(Failure::could_not_check)?;
-    let file = configure(&directory, &sample).map_err(Failure::could_not_check)?;
+    let demo = configure(&directory, &sample).map_err(Failure::could_not_check)?;
     print(|out| {
         writeln!(
             out,
@@ -68,18 +68,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     })?;
     // Not the process's own environment: what is set for a real deployment must not reach the sample.
     let environment = Environment::default();
-    let config = Config::load(Some(&file), &environment).map_err(Failure::usage)?;
+    let config = Config::load(Some(&demo.file), &environment).map_err(Failure::usage)?;
     telemetry::init(&config.log).map_err(Failure::usage)?;
     until_signals(async |stop| {
-        work(config, &environment, &file, arguments.once, stop)
+        work(config, &environment, &demo, arguments.once, stop)
             .await
             .map_err(Failure::could_not_check)
     })
 }
 
+/// Where the demo's files are.
+struct Demo {
+    sample: PathBuf,
+    /// The configuration.
+    file: PathBuf,
+}
+
 /// Writes the configuration, so that every other command can be tried on the sample as well; what an earlier demo did is
 /// forgotten.
-fn configure(directory: &Path, sample: &Path) -> anyhow::Result<PathBuf> {
+fn configure(directory: &Path, sample: &Path) -> anyhow::Result<Demo> {
     let state = directory.join("state");
     if state.join("trailkeeper.db").exists() {
         std::fs::remove_dir_all(&state).context("cannot clear an earlier demo's state")?;
@@ -106,7 +113,10 @@ fn configure(directory: &Path, sample: &Path) -> anyhow::Result<PathBuf> {
     config.insert("metrics".to_owned(), metrics.into());
     config.insert("log".to_owned(), log.into());
     std::fs::write(&file, config.to_string()).context("cannot write the configuration")?;
-    Ok(file)
+    Ok(Demo {
+        sample: sample.to_owned(),
+        file,
+    })
 }
 
 /// The usual address, or another if somebody listens there.
@@ -122,7 +132,7 @@ fn free_address() -> SocketAddr {
 async fn work(
     config: Config,
     environment: &Environment,
-    file: &Path,
+    demo: &Demo,
     once: bool,
     stop: CancellationToken,
 ) -> anyhow::Result<Exit> {
@@ -136,8 +146,6 @@ async fn work(
     let registry = jobs::registry(&config);
     // In the order of the night.
     for schedule in schedules.into_iter().rev() {
-        let job = job_of(&registry, &schedule)?;
-        let (id, kind) = (job.id.clone(), job.kind.clone());
         say(|out| {
             writeln!(
                 out,
@@ -145,14 +153,22 @@ async fn work(
                 schedule.name, schedule.cron, schedule.timezone
             )
         })?;
-        store.enqueue(&[job]).await?;
-        let Some(ended) = wait(&store, &id, &stop).await? else {
-            break;
-        };
-        show(&kind, ended)?;
+        do_job(&store, job_of(&registry, &schedule)?, &stop).await?;
     }
     if !stop.is_cancelled() {
-        say(|out| look(out, file, (!once).then_some(address)))?;
+        let removed = demo::remove_newest(&demo.sample)?;
+        say(|out| {
+            writeln!(
+                out,
+                "\nBehind the worker's back, the newest {removed} entries of organisation 3 were just deleted. No chain can show that; \
+                 the anchor does:\n"
+            )
+        })?;
+        let job = registry.new_job("verify_trail", serde_json::json!({}), "demo")?;
+        do_job(&store, job, &stop).await?;
+    }
+    if !stop.is_cancelled() {
+        say(|out| look(out, &demo.file, (!once).then_some(address)))?;
     }
     if once {
         stop.cancel();
@@ -161,6 +177,16 @@ async fn work(
     }
     worker.await??;
     Ok(Exit::Intact)
+}
+
+/// Queues a job, waits for it and shows what it found; nothing when told to stop before.
+async fn do_job(store: &Store, job: NewJob, stop: &CancellationToken) -> anyhow::Result<()> {
+    let (id, kind) = (job.id.clone(), job.kind.clone());
+    store.enqueue(&[job]).await?;
+    match wait(store, &id, stop).await? {
+        Some(ended) => show(&kind, ended),
+        None => Ok(()),
+    }
 }
 
 /// Waits until a job has ended; `None` when told to stop before.
@@ -209,6 +235,16 @@ fn show(kind: &str, job: JobView) -> anyhow::Result<()> {
                 number("anchors")
             )
         }),
+        "anchor" => say(|out| {
+            writeln!(
+                out,
+                "anchor {}: signed where {} entries of {} organisations stand, {} of them new",
+                outcome["number"],
+                outcome["entries"],
+                outcome["organizations"],
+                outcome["new_entries"]
+            )
+        }),
         _ => say(|out| writeln!(out, "{outcome:#}")),
     }
 }
@@ -227,7 +263,8 @@ fn look(out: &mut dyn Write, file: &Path, address: Option<SocketAddr>) -> std::i
         "  trailkeeper jobs list --config {file}\n  \
          trailkeeper schedules list --config {file}\n  \
          trailkeeper enqueue verify_trail --wait --config {file}\n  \
-         trailkeeper verify --config {file}"
+         trailkeeper verify --config {file}\n  \
+         trailkeeper anchor list --config {file}"
     )
 }
 

@@ -100,6 +100,13 @@ fn anchors(out: &mut dyn Write, report: &Report) -> io::Result<()> {
             )?;
         }
         if let (Some(number), Some(time)) = (anchors.number, &anchors.time) {
+            if let Some(unread) = anchors.unread_entries {
+                return writeln!(
+                    out,
+                    "anchor {number} of {time} covers {}, which {FAINT}were not read{FAINT:#}",
+                    count(unread, "entry")
+                );
+            }
             let organizations = report.organizations.iter();
             let unanchored: u64 = organizations
                 .map(|trail| match &trail.anchor {

@@ -22,7 +22,8 @@ use crate::{
         self, Options, Scope, VerifyError,
         entry::{EntryError, EntryReport, verify_entries},
         progress::Progress,
-        report::{Coverage, Report},
+        report::{AnchorsReport, Coverage, Report},
+        verify_since,
     },
 };
 
@@ -82,6 +83,9 @@ pub(super) struct Arguments {
     /// 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_findings: Option<u32>,
+    /// Check only what came after the newest anchor, if it fits to that; everything otherwise
+    #[arg(long, conflicts_with_all = ["from", "to", "entries"])]
+    since_anchor: bool,
     /// Anchors to compare with: the URL of the state database that has them, or "none" [default: configuration]
     #[arg(long, value_name = "URL|none")]
     anchors: Option<String>,
@@ -197,13 +201,31 @@ fn trails(
     };
     let progress = Arc::new(Progress::default());
     let watch = progress::watch(&progress, !arguments.no_progress);
-    let verified = verify::verify(database, ring, scope, &options, &progress);
+    let since = match (&anchored, arguments.since_anchor) {
+        (Some(anchored), true) => {
+            let organizations = &scope.organizations;
+            verify_since(database, ring, anchored, organizations, &options, &progress)
+        }
+        _ => Ok(None),
+    };
+    let mut unread_entries = None;
+    let verified = match since {
+        Ok(Some(since)) => {
+            unread_entries = Some(since.unread_entries);
+            Ok(since.report)
+        }
+        Ok(None) => verify::verify(database, ring, scope, &options, &progress),
+        Err(error) => Err(error),
+    };
     drop(watch);
     match verified {
         Ok(mut report) => {
             report.set_times(started, Clock.now());
             if let Some(anchors) = &anchors {
-                report.set_anchors(anchors.report());
+                report.set_anchors(AnchorsReport {
+                    unread_entries,
+                    ..anchors.report()
+                });
             }
             match arguments.format {
                 Format::Json => print_json(&report)?,

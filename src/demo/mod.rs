@@ -44,10 +44,28 @@ pub const TAMPERING: [&str; 3] = [
     "organisation 3: nothing; it is intact",
 ];
 
+/// How many entries [`remove_newest`] takes.
+pub const REMOVED: i64 = 3;
+
 const ORGANIZATIONS: i64 = 3;
 
 /// Marks a sample as such in the file's header (`PRAGMA application_id`), so that nothing else is ever replaced.
 const APPLICATION_ID: i32 = 0x746b_6470;
+
+/// Removes the newest entries of organisation 3, as somebody would who wants something not to have happened. What is left
+/// is as sound a chain as before.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn remove_newest(path: &Path) -> rusqlite::Result<usize> {
+    let file = Connection::open(path)?;
+    file.busy_timeout(std::time::Duration::from_secs(10))?;
+    file.execute(
+        "DELETE FROM verificationlog WHERE id IN (SELECT id FROM verificationlog WHERE organization_id = 3 \
+         ORDER BY id DESC LIMIT ?1)",
+        [REMOVED],
+    )
+}
 
 /// Makes a database of three organisations with a few thousand entries at `path`, replacing a sample that is there, and
 /// tampers with one entry as [`TAMPERING`] says. Its API keys are those of [`KEYS`] as of `now`; all else is the same each time.

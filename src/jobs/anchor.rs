@@ -34,7 +34,15 @@ impl Job<Services> for Anchor {
     const CONCURRENCY: Option<usize> = Some(1);
 
     async fn run(&self, context: &Context<Services>) -> Result<Outcome, JobError> {
-        let keys = keys(context).await?;
+        let Some(keys) = keys(context).await? else {
+            let reason = "there is no anchor key: make one by trailkeeper keygen, give the file to every worker, and set \
+                          anchors.key_file";
+            tracing::warn!(reason, "nothing is anchored");
+            return Ok(Outcome::Done(Done {
+                result: json!({"skipped": reason}),
+                ..Done::default()
+            }));
+        };
         let services = &context.services;
         let progress = Arc::new(Progress::default());
         let now = services.clock.now();

@@ -11,23 +11,29 @@ use crate::{
 const DEPTH: u64 = 48;
 
 pub(super) fn decide(error: AnchorError) -> JobError {
-    if error.is_transient() {
-        JobError::retry(error)
-    } else {
-        JobError::fail(error)
+    match error {
+        // Another worker may have it.
+        AnchorError::NoKey { .. } | AnchorError::Key { .. } => JobError::retry(error),
+        error if error.is_transient() => JobError::retry(error),
+        error => JobError::fail(error),
     }
 }
 
-/// The keys to sign with; a first key is made if nothing was ever signed.
-pub(super) async fn keys(context: &Context<Services>) -> Result<Keys, JobError> {
+/// The keys to anchor with; `None` where nobody has decided which key it is, and none may be made.
+pub(super) async fn keys(context: &Context<Services>) -> Result<Option<Keys>, JobError> {
     let config = &context.services.config;
-    let anchor = context.store.newest_anchor().await;
-    let manifest = context.store.newest_archive_manifest().await;
-    let is_first =
-        anchor.map_err(JobError::retry)?.is_none() && manifest.map_err(JobError::retry)?.is_none();
     let path = config.anchor_key_file();
-    let key = anchor::load_or_make_key(&path, &config.anchors.origin, is_first).map_err(decide)?;
-    Ok(Keys::new(key, &config.anchors.public_keys))
+    let has_anchors = context.store.newest_anchor().await;
+    let has_anchors = has_anchors.map_err(JobError::retry)?.is_some();
+    let may_make = anchor::may_make_key(&context.store).await.map_err(decide)?;
+    if !has_anchors && !may_make && anchor::load_key(&path).map_err(decide)?.is_none() {
+        return Ok(None);
+    }
+    let key = anchor::load_or_make_key(&path, &config.anchors.origin, may_make);
+    Ok(Some(Keys::new(
+        key.map_err(decide)?,
+        &config.anchors.public_keys,
+    )))
 }
 
 /// The newest anchor, or the one with this number and only that.

@@ -41,7 +41,15 @@ impl Job<Services> for Backup {
         let config = &services.config;
         let vault = Vault::open(config).map_err(|error| decide(error.into()))?;
         let kek = backup::kek(config, &context.store).await.map_err(decide)?;
-        let keys = keys(context).await?;
+        let (Some(kek), Some(keys)) = (kek, keys(context).await?) else {
+            let reason = "there is no anchor key or no key-encryption key: make them once (trailkeeper keygen; openssl rand \
+                          -base64 32), give them to every worker, and set anchors.key_file and backup.kek_file";
+            tracing::warn!(reason, "nothing is archived");
+            return Ok(Outcome::Done(Done {
+                result: json!({"skipped": reason}),
+                ..Done::default()
+            }));
+        };
         let progress = Arc::new(Progress::default());
         let making = backup::run(
             &context.store,

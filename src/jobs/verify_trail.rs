@@ -22,6 +22,7 @@ use super::{
     verify_piece::VerifyPiece,
 };
 use crate::{
+    checkpoint::anchored::Anchored,
     config::{Cut, parse_micros},
     qwed::Period,
     runtime::job::{Context, Done, Job, JobError, Outcome, Wait},
@@ -33,10 +34,11 @@ use crate::{
     },
     trail::finding::{AnchorFinding, Verdict},
     verify::{
-        Options, Scope, VerifyError,
+        Options, Scope, Since, VerifyError,
         part::Part,
         pieces::{self, Layout, Plan, Planning},
         report::{AnchorsReport, OrganizationReport, Report},
+        verify_since,
     },
 };
 
@@ -59,6 +61,9 @@ pub struct VerifyTrail {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"))]
     pub to: Option<String>,
+    /// Check only what came after the newest anchor, if it fits to that, and everything otherwise. Not for a period.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub since_anchor: bool,
 }
 
 /// What is kept while the pieces are checked.
@@ -105,6 +110,11 @@ impl VerifyTrail {
             from: time(&self.from, "from")?,
             to: time(&self.to, "to")?,
         };
+        if self.since_anchor && period != Period::default() {
+            return Err(JobError::fail(anyhow::anyhow!(
+                "\"since_anchor\" cannot be had for a period"
+            )));
+        }
         if let (Some(from), Some(to)) = (period.from, period.to)
             && from > to
         {
@@ -127,6 +137,13 @@ impl VerifyTrail {
         let loaded = anchoring::load(context, None).await?;
         let anchored = loaded.anchored;
         let anchor = anchored.as_ref().map(|anchored| anchored.number);
+        if let (Some(anchored), true) = (&anchored, self.since_anchor)
+            && let Some(done) = self
+                .since(context, started, anchored, &loaded.findings)
+                .await?
+        {
+            return Ok(done);
+        }
         let plan = verification::run(context, move |work: &Work| {
             let options = Options {
                 anchored: anchored.as_deref(),
@@ -162,6 +179,54 @@ impl VerifyTrail {
         }))
     }
 
+    /// Verifies what is new; `None` if everything has to be verified.
+    async fn since(
+        &self,
+        context: &Context<Services>,
+        started: Timestamp,
+        anchored: &Arc<Anchored>,
+        findings: &[AnchorFinding],
+    ) -> Result<Option<Outcome>, JobError> {
+        let (inner, organizations) = (Arc::clone(anchored), self.organizations.clone());
+        let since = verification::run(context, move |work: &Work| {
+            let (database, ring) = (&work.database, &work.ring);
+            verify_since(
+                database,
+                ring,
+                &inner,
+                &organizations,
+                &work.options,
+                &work.progress,
+            )
+        });
+        let Some(Since {
+            mut report,
+            unread_entries,
+        }) = since.await?
+        else {
+            return Ok(None);
+        };
+        report.set_times(started, context.services.clock.now());
+        report.set_anchors(AnchorsReport {
+            number: Some(anchored.number),
+            time: Some(anchored.time.to_string()),
+            unread_entries: Some(unread_entries),
+            findings: findings.to_vec(),
+        });
+        Ok(Some(Outcome::Done(Done {
+            result: serde_json::to_value(&report).map_err(JobError::fail)?,
+            done: i64::try_from(report.entries).ok(),
+            // No verdict on any trail follows from its newest entries alone; the anchors are looked at all the same.
+            effects: Some(Arc::new(Verdicts {
+                report,
+                is_partial: true,
+                anchor: None,
+                job_id: context.job_id.clone(),
+            })),
+            ..Done::default()
+        })))
+    }
+
     async fn conclude(&self, context: &Context<Services>, memo: Memo) -> Result<Outcome, JobError> {
         let Memo {
             started,
@@ -176,6 +241,7 @@ impl VerifyTrail {
         let anchors = AnchorsReport {
             number: anchor,
             time: anchored.as_ref().map(|anchored| anchored.time.to_string()),
+            unread_entries: None,
             findings,
         };
         let segments = if plan.pieces.is_empty() {
@@ -362,6 +428,10 @@ impl Verdicts {
         tx: &mut Tx,
         anchors: &AnchorsReport,
     ) -> Result<Option<Event>, StateError> {
+        if anchors.number.is_none() && anchors.findings.is_empty() {
+            // There never was one.
+            return Ok(None);
+        }
         let worst = anchors
             .findings
             .iter()

@@ -15,6 +15,7 @@ pub mod pieces;
 pub mod progress;
 pub mod report;
 mod scan;
+mod since;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use self::since::{Since, verify_since};
 use self::{
     conclude::{Asked, Case},
     progress::Progress,

@@ -102,6 +102,9 @@ pub struct AnchorsReport {
     pub number: Option<u64>,
     /// When it was signed, RFC 3339 in UTC.
     pub time: Option<String>,
+    /// How many entries were not read, since the anchor covers them; only where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_entries: Option<u64>,
     /// What is wrong with them.
     pub findings: Vec<AnchorFinding>,
 }

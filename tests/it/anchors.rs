@@ -269,6 +269,69 @@ fn what_no_chain_shows_is_found() {
     });
 }
 
+/// What came after the anchor is read and nothing else; whatever does not fit is left to a verification of everything.
+#[test]
+fn what_is_new_is_verified_alone_or_not_at_all() {
+    block_on(async {
+        let test = TestStore::sqlite().await;
+        let site = Site::empty(KEY);
+        let generator = generate(&site.path(), 3, 9, 2000);
+        site.anchor(&test.store).await;
+        let generator = append(&site.path(), generator, 100);
+        let loaded = load(&test.store).await;
+        let since = async || {
+            let anchored = loaded.anchored.clone().expect("an anchor");
+            let (url, ring) = (site.url.clone(), Arc::clone(&site.ring));
+            let since = tokio::task::spawn_blocking(move || {
+                let database = Database::open(&url).expect("open");
+                let (options, progress) = (Options::default(), Progress::default());
+                let since =
+                    verify::verify_since(&database, &ring, &anchored, &[], &options, &progress);
+                since.expect("verify").map(|since| (since, progress.rows()))
+            });
+            since.await.expect("verify")
+        };
+        let (found, rows) = since().await.expect("it fits");
+        assert_eq!(
+            (found.report.entries, found.unread_entries, rows),
+            (100, 2000, 100)
+        );
+        assert_eq!(found.report.verdict, Verdict::Intact);
+        // An old entry that was changed is not read; that is what the full verification is for.
+        site.trail()
+            .change(1, "UPDATE verificationlog SET query = 'x' WHERE id = 700");
+        assert!(since().await.is_some());
+        for (wrong, right) in [
+            (
+                "UPDATE verificationlog SET query = query || 'x' WHERE id = 2050",
+                "UPDATE verificationlog SET query = substr(query, 1, length(query) - 1) WHERE id = 2050",
+            ),
+            (
+                "UPDATE verificationlog SET previous_hash = 'x' || previous_hash WHERE id = (SELECT min(id) FROM verificationlog WHERE id > 2000 AND organization_id = 1)",
+                "UPDATE verificationlog SET previous_hash = substr(previous_hash, 2) WHERE previous_hash LIKE 'x%'",
+            ),
+            (
+                "UPDATE verificationlog SET entry_hash = 'x' || entry_hash WHERE id = 2000",
+                "UPDATE verificationlog SET entry_hash = substr(entry_hash, 2) WHERE id = 2000",
+            ),
+            (
+                "UPDATE verificationlog SET organization_id = NULL WHERE id = 3",
+                "UPDATE verificationlog SET organization_id = 1 WHERE id = 3",
+            ),
+            ("DELETE FROM verificationlog WHERE id = 2000", ""),
+        ] {
+            site.trail().loosen().run("CREATE INDEX IF NOT EXISTS ix_verificationlog_organization_id ON verificationlog (organization_id)");
+            site.trail().change(1, wrong);
+            assert!(since().await.is_none(), "{wrong}");
+            if !right.is_empty() {
+                site.trail().change(1, right);
+                assert!(since().await.is_some(), "{right}");
+            }
+        }
+        drop(generator);
+    });
+}
+
 #[test]
 fn hashes_that_were_blanked_are_no_legacy() {
     block_on(async {

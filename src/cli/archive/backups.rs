@@ -110,11 +110,13 @@ pub(super) fn create(input: &Input) -> Result<Exit, Failure> {
             "which QWED database? Set qwed.database_url in the configuration, or DATABASE_URL as for QWED",
         )?;
         let url: DatabaseUrl = url.expose().parse()?;
-        let kek = backup::kek(config, store).await?;
-        let is_first = store.newest_anchor().await?.is_none()
-            && store.newest_archive_manifest().await?.is_none();
+        let kek = backup::kek(config, store).await?.context(
+            "there is no key-encryption key: make one by \"openssl rand -base64 32\", give it to every worker, and set \
+             backup.kek_file",
+        )?;
+        let may_make = anchor::may_make_key(store).await?;
         let origin = &config.anchors.origin;
-        let key = anchor::load_or_make_key(&config.anchor_key_file(), origin, is_first)?;
+        let key = anchor::load_or_make_key(&config.anchor_key_file(), origin, may_make)?;
         let keys = Keys::new(key, &config.anchors.public_keys);
         let (now, options) = (Clock.now(), Options::default());
         let progress = Arc::new(Progress::default());

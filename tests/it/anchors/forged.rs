@@ -35,6 +35,7 @@ async fn after(sql: &str) -> Vec<(Kind, String)> {
     report.set_anchors(trailkeeper::verify::report::AnchorsReport {
         number: None,
         time: None,
+        unread_entries: None,
         findings: loaded.findings.clone(),
     });
     assert_ne!(report.verdict, Verdict::Intact, "{sql}");

@@ -127,7 +127,7 @@ fn keys_are_asked_for_where_they_are_missing() {
     let (code, line) = run.failure();
     assert_eq!(code, Some(3));
     assert!(
-        line.contains("copy it from the worker that made them"),
+        line.contains("copy it from the worker that signed anchors before"),
         "{line}"
     );
 }
