@@ -6,6 +6,8 @@
 
 #[cfg(feature = "cli")]
 pub mod anchor;
+#[cfg(feature = "cli")]
+pub mod backup;
 pub mod checkpoint;
 #[cfg(feature = "cli")]
 pub mod cli;

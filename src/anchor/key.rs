@@ -111,10 +111,13 @@ pub fn public_keys(path: &Path, former: &[String]) -> Result<Vec<VerifierKey>, A
     Ok(own.into_iter().chain(former).collect())
 }
 
-/// Whether the first anchor may make its own key: nothing was anchored yet, and the database is a file of one machine.
+/// Whether the first anchor, or the first backup, may make its own key: nothing was signed yet, and the database is a file of
+/// one machine.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn may_make_key(store: &Store) -> Result<bool, AnchorError> {
-    Ok(store.dialect() == Dialect::Sqlite && store.newest_anchor().await?.is_none())
+    Ok(store.dialect() == Dialect::Sqlite
+        && store.newest_anchor().await?.is_none()
+        && store.newest_archive_manifest().await?.is_none())
 }

@@ -1,5 +1,7 @@
 //! `trailkeeper archive`.
 
+mod backups;
+
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -28,6 +30,20 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Archive what is new, now
+    #[command(after_help = backups::AFTER)]
+    Create(Input),
+    /// List backups, the newest first
+    List(Input),
+    /// Read the whole archive and compare it with its signed manifests
+    #[command(after_help = backups::AFTER)]
+    Verify(Input),
+    /// Restore the archive into an empty database
+    #[command(after_help = backups::AFTER)]
+    Restore(backups::Restore),
+    /// After a change of the key-encryption key: wrap all data keys with the new one
+    #[command(after_help = backups::AFTER)]
+    Rewrap(backups::Rewrap),
     /// Prove what protects the objects: put one, read it back and try to delete it
     #[command(after_help = AFTER)]
     Doctor(Input),
@@ -44,6 +60,11 @@ Exit codes:
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.command {
+        Command::Create(input) => backups::create(input),
+        Command::List(input) => backups::list(input),
+        Command::Verify(input) => backups::verify(input),
+        Command::Restore(arguments) => backups::restore(arguments),
+        Command::Rewrap(arguments) => backups::rewrap(arguments),
         Command::Doctor(input) => doctor(input),
     }
 }

@@ -222,6 +222,19 @@ fn show(kind: &str, job: JobView) -> anyhow::Result<()> {
             let report: KeyReport = serde_json::from_value(outcome)?;
             say(|out| text::keys(out, &report))
         }
+        "backup" => say(|out| {
+            let number = |key: &str| outcome[key].as_i64().unwrap_or_default();
+            let not_locked = outcome["not_locked"].as_array().map_or(0, Vec::len);
+            writeln!(
+                out,
+                "backup {}: {} new entries, {} rows of all tables, {} anchors; {not_locked} objects are not locked, since they are \
+                 files",
+                number("number"),
+                number("entries"),
+                number("rows"),
+                number("anchors")
+            )
+        }),
         "anchor" => say(|out| {
             writeln!(
                 out,

@@ -40,7 +40,7 @@ pub use objects::{LockMode, Objects};
 pub use ring::KeyConfig;
 pub use secret::Secret;
 pub use sections::{
-    Amqp, Anchors, ApiKeys, Cut, Http, Log, LogFormat, Metrics, Qwed, State, Verify,
+    Amqp, Anchors, ApiKeys, Backup, Cut, Http, Log, LogFormat, Metrics, Qwed, State, Verify,
 };
 
 /// The file that ships with the program: every key, commented, with its default.
@@ -66,6 +66,8 @@ pub struct Config {
     pub verify: Verify,
     /// Anchors.
     pub anchors: Anchors,
+    /// The archive of the trail.
+    pub backup: Backup,
     /// The age of QWED's API keys.
     pub keys: ApiKeys,
     /// The Prometheus endpoint.
@@ -114,6 +116,12 @@ impl Config {
         }
     }
 
+    /// The file with the key that wraps the archive's data keys, for when `backup.kek` is not set.
+    #[must_use]
+    pub fn kek_file(&self) -> PathBuf {
+        self.data_dir.join("backup.kek")
+    }
+
     /// Where objects are kept, by default files in the data directory.
     #[must_use]
     pub fn objects_url(&self) -> Secret {
@@ -143,6 +151,7 @@ impl Config {
         broken.extend(self.objects.validate());
         broken.extend(self.jobs.validate());
         broken.extend(self.anchors.validate());
+        broken.extend(self.backup.validate());
         broken.extend(self.keys.validate());
         broken.extend(self.log.validate());
         broken

@@ -269,3 +269,34 @@ impl Anchors {
         broken
     }
 }
+
+/// The archive of the trail.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// The key-encryption key, which wraps the data keys: 32 bytes in base64; see [`super::Config::kek_file`].
+    pub kek: Secret,
+    /// The file that holds it instead.
+    pub kek_file: PathBuf,
+}
+
+impl Backup {
+    /// What is wrong with the values.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Invalid> {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        let mut broken = Vec::new();
+        let bytes = STANDARD.decode(self.kek.expose().trim());
+        if !self.kek.is_empty()
+            && bytes
+                .map(zeroize::Zeroizing::new)
+                .map_or(0, |key| key.len())
+                != 32
+        {
+            let problem =
+                "has to be 32 random bytes in base64, such as \"openssl rand -base64 32\" prints";
+            broken.push(Invalid::new("backup.kek", problem));
+        }
+        broken
+    }
+}

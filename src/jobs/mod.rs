@@ -4,6 +4,7 @@
 
 pub mod anchor;
 mod anchoring;
+pub mod backup;
 pub mod check_api_keys;
 #[cfg(feature = "probe")]
 pub mod probe;
@@ -44,6 +45,7 @@ pub struct Services {
 pub fn registry(config: &Config) -> Registry<Services> {
     let mut registry = Registry::new(config.jobs.max_attempts.into())
         .with::<anchor::Anchor>()
+        .with::<backup::Backup>()
         .with::<check_api_keys::CheckApiKeys>()
         .with::<verify_piece::VerifyPiece>()
         .with::<verify_trail::VerifyTrail>();

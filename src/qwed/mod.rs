@@ -12,6 +12,7 @@ pub mod postgres;
 pub mod schema;
 pub mod sqlite;
 pub mod survey;
+pub mod tables;
 pub mod url;
 
 use std::path::PathBuf;

@@ -121,7 +121,7 @@ impl Database {
     }
 }
 
-pub(super) fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, String> {
+pub(crate) fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, String> {
     // Takes PGHOST, PGUSER, PGPASSWORD and the like, and ~/.pgpass, for what the URL leaves out.
     let mut options = PgConnectOptions::new()
         .application_name("trailkeeper")
@@ -207,7 +207,7 @@ fn startup_options(value: &str) -> Result<Vec<(String, String)>, String> {
 }
 
 /// A connection and the event loop of its thread.
-pub(super) struct Session {
+pub(crate) struct Session {
     connection: PgConnection,
     runtime: Runtime,
     location: String,
@@ -220,7 +220,7 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    pub(super) fn connect(options: &PgConnectOptions, location: &str) -> Result<Self, ReadError> {
+    pub(crate) fn connect(options: &PgConnectOptions, location: &str) -> Result<Self, ReadError> {
         let fail = |problem: String| ReadError::Postgres {
             location: location.to_owned(),
             problem,
@@ -248,7 +248,7 @@ impl Session {
         })
     }
 
-    pub(super) fn fail(&self, error: &sqlx::Error) -> ReadError {
+    pub(crate) fn fail(&self, error: &sqlx::Error) -> ReadError {
         ReadError::Postgres {
             location: self.location.clone(),
             problem: explain(error),
@@ -266,7 +266,7 @@ impl Session {
         done.map(|_| ())
     }
 
-    pub(super) fn execute(&mut self, sql: &str) -> Result<(), ReadError> {
+    pub(crate) fn execute(&mut self, sql: &str) -> Result<(), ReadError> {
         self.run(sql).map_err(|error| self.fail(&error))
     }
 
@@ -286,7 +286,54 @@ impl Session {
         runtime.block_on(query)
     }
 
-    pub(super) fn rows<T>(&mut self, sql: &str) -> Result<Vec<T>, ReadError>
+    /// The rows of one statement without parameters, their values as text.
+    pub(super) fn fetch(&mut self, sql: &str) -> Result<Vec<sqlx::postgres::PgRow>, ReadError> {
+        let Self {
+            connection,
+            runtime,
+            ..
+        } = self;
+        let fetched = runtime.block_on(sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection));
+        fetched.map_err(|error| self.fail(&error))
+    }
+
+    /// Copies rows into a table, in PostgreSQL's text format, as `next` hands them out.
+    pub(crate) fn copy_in<E: From<ReadError>>(
+        &mut self,
+        sql: &str,
+        mut next: impl FnMut() -> Result<Option<Vec<u8>>, E>,
+    ) -> Result<u64, E> {
+        let Self {
+            connection,
+            runtime,
+            location,
+        } = self;
+        let fail = |error: &sqlx::Error| {
+            E::from(ReadError::Postgres {
+                location: location.clone(),
+                problem: explain(error),
+            })
+        };
+        let copying = runtime.block_on(connection.copy_in_raw(sql));
+        let mut copying = copying.map_err(|error| fail(&error))?;
+        loop {
+            match next() {
+                Ok(Some(bytes)) => {
+                    runtime
+                        .block_on(copying.send(bytes))
+                        .map_err(|error| fail(&error))?;
+                }
+                Ok(None) => return runtime.block_on(copying.finish()).map_err(|e| fail(&e)),
+                Err(error) => {
+                    // The transaction is lost either way; what went wrong here is what is told.
+                    let _ = runtime.block_on(copying.abort("the archive cannot be read"));
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn rows<T>(&mut self, sql: &str) -> Result<Vec<T>, ReadError>
     where
         T: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
     {

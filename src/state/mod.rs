@@ -10,6 +10,8 @@
 
 pub mod anchors;
 mod api_keys;
+pub mod archive;
+pub mod data_keys;
 #[cfg(feature = "probe")]
 pub mod fault;
 pub mod inbox;

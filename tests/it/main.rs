@@ -3,6 +3,7 @@
 mod amqp;
 mod anchors;
 mod api_keys;
+mod backup;
 mod canonical;
 mod checkpoint;
 mod cli;

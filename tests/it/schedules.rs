@@ -225,7 +225,12 @@ fn what_ships_is_listed_without_a_directory() {
         .collect();
     assert_eq!(
         names,
-        ["daily_key_check", "hourly_anchor", "nightly_verification"]
+        [
+            "daily_key_check",
+            "hourly_anchor",
+            "nightly_backup",
+            "nightly_verification"
+        ]
     );
     assert_eq!(document["schedules"][0]["last"], Value::Null);
 }

@@ -19,7 +19,7 @@ pub use file::{Misfire, MisfirePolicy, Overlap, Schedule};
 pub use load::{check, load};
 
 /// The schedules that ship with the program: file name and text.
-pub const SHIPPED: [(&str, &str); 3] = [
+pub const SHIPPED: [(&str, &str); 4] = [
     (
         "daily_key_check.toml",
         include_str!("../../../jobs/daily_key_check.toml"),
@@ -27,6 +27,10 @@ pub const SHIPPED: [(&str, &str); 3] = [
     (
         "hourly_anchor.toml",
         include_str!("../../../jobs/hourly_anchor.toml"),
+    ),
+    (
+        "nightly_backup.toml",
+        include_str!("../../../jobs/nightly_backup.toml"),
     ),
     (
         "nightly_verification.toml",

@@ -1,0 +1,363 @@
+//! Making a backup. What each write leaves when it fails stands in the module's table.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use super::{
+    BackupError, Kek,
+    manifest::{self, Kind, Manifest, Object},
+    personal::TRAIL,
+    produce::{self, Source},
+};
+use crate::{
+    anchor::Keys,
+    objects::{Digest, LockState, Stored, Vault, VaultError},
+    qwed::url::DatabaseUrl,
+    state::{
+        Store,
+        archive::{ArchiveManifest, ArchiveObject},
+        jobs::new_id,
+    },
+};
+
+/// Anchors that are read at once.
+const ANCHORS: u32 = 100;
+
+/// How a backup is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// A segment is closed when it has so many bytes. What is still being compressed comes on top.
+    pub max_segment_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        // Far enough below what an object may have for the largest row that QWED writes.
+        Self {
+            max_segment_bytes: 32 << 20,
+        }
+    }
+}
+
+/// How far it is, and whether to stop.
+#[derive(Debug, Default)]
+pub struct Progress {
+    rows: AtomicU64,
+    stopped: AtomicBool,
+}
+
+impl Progress {
+    /// Rows archived.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Relaxed)
+    }
+
+    /// Has the backup end soon.
+    pub fn stop(&self) {
+        self.stopped.store(true, Relaxed);
+    }
+
+    pub(super) fn add(&self, rows: usize) -> Result<(), BackupError> {
+        self.rows.fetch_add(rows as u64, Relaxed);
+        if self.stopped.load(Relaxed) {
+            return Err(BackupError::Interrupted);
+        }
+        Ok(())
+    }
+}
+
+/// What a backup made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Made {
+    /// The manifest's number.
+    pub number: i64,
+    /// Its name.
+    pub manifest: String,
+    /// Rows of the trail that were new.
+    pub entries: i64,
+    /// Rows of all tables.
+    pub rows: i64,
+    /// Objects, without the manifest.
+    pub objects: u64,
+    /// Of them, anchors.
+    pub anchors: u64,
+    /// Their size.
+    pub size_bytes: i64,
+    /// Objects that a backup that was cut short had left, and that this one replaces.
+    pub superseded: u64,
+    /// Objects that are not locked as configured.
+    pub not_locked: Vec<Unlocked>,
+}
+
+/// An object that is not locked as configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unlocked {
+    /// Its name.
+    pub object: String,
+    /// In a sentence.
+    pub why: String,
+}
+
+/// Archives what came since the backup before, and all tables that are not the trail.
+///
+/// # Errors
+/// If a database or the store fails. The next call goes on from there.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a part of its own, given once"
+)]
+pub async fn run(
+    store: &Store,
+    vault: &Vault,
+    qwed: &DatabaseUrl,
+    origin: &str,
+    keys: &Keys,
+    kek: &Kek,
+    now: Timestamp,
+    options: Options,
+    progress: &Arc<Progress>,
+) -> Result<Made, BackupError> {
+    settle(store, vault).await?;
+    let run = new_id();
+    let putter = Putter {
+        store: store.clone(),
+        vault: vault.clone(),
+        run: run.clone(),
+        retain_until: vault.retain_until(now),
+    };
+    let source = Source {
+        handle: Handle::current(),
+        putter: putter.clone(),
+        url: qwed.clone(),
+        kek: kek.clone(),
+        options,
+        progress: Arc::clone(progress),
+    };
+    let produced = tokio::task::spawn_blocking(move || produce::all(&source)).await;
+    let (dialect, schema) = produced.map_err(|error| BackupError::Refused(error.to_string()))??;
+    put_anchors(&putter).await?;
+
+    let newest = store.newest_archive_manifest().await?;
+    let open = store.open_archive_objects().await?;
+    let names: Vec<String> = open.iter().map(|object| object.name.clone()).collect();
+    let is_superseded = |object: &&ArchiveObject| {
+        object.kind == Kind::Segment.name() && object.relation != TRAIL && object.run != run
+    };
+    let (superseded, objects): (Vec<_>, Vec<_>) = open.iter().partition(is_superseded);
+    let made = Manifest {
+        format: Manifest::format(),
+        origin: origin.to_owned(),
+        number: newest.as_ref().map_or(0, |newest| newest.number) + 1,
+        made_at: now,
+        program: concat!("trailkeeper ", env!("CARGO_PKG_VERSION")).to_owned(),
+        previous_sha256: newest.map(|newest| newest.sha256),
+        dialect,
+        schema,
+        objects: objects.into_iter().map(listed).collect::<Result<_, _>>()?,
+        superseded: superseded
+            .into_iter()
+            .map(listed)
+            .collect::<Result<_, _>>()?,
+        erasures: Vec::new(),
+    };
+    let note = made.sign(&keys.signer)?;
+    let digest = Digest::of(note.as_bytes());
+    let row = ArchiveManifest {
+        number: made.number,
+        name: manifest::name(made.number, digest),
+        sha256: digest.to_string(),
+        note,
+        made_at: now.as_microsecond(),
+        retain_until: putter.retain_until.as_microsecond(),
+        stored_at: None,
+        lock_problem: None,
+    };
+    store.insert_archive_manifest(&row, &names).await?;
+    put_manifest(store, vault, &row).await?;
+    summary(store, &made, row.name).await
+}
+
+async fn summary(store: &Store, made: &Manifest, name: String) -> Result<Made, BackupError> {
+    let unlocked = store.unlocked_archive_objects(made.number).await?;
+    let rows = |filter: fn(&&Object) -> bool| {
+        let chosen = made.objects.iter().filter(filter);
+        chosen.map(|object| object.rows).sum()
+    };
+    let anchors = made.objects.iter().filter(|it| it.kind == Kind::Anchor);
+    Ok(Made {
+        number: made.number,
+        manifest: name,
+        entries: rows(|object| object.table == TRAIL),
+        rows: rows(|_| true),
+        objects: made.objects.len() as u64,
+        anchors: anchors.count() as u64,
+        size_bytes: made.objects.iter().map(|object| object.size_bytes).sum(),
+        superseded: made.superseded.len() as u64,
+        not_locked: unlocked
+            .into_iter()
+            .map(|(object, why)| Unlocked { object, why })
+            .collect(),
+    })
+}
+
+/// Takes over what a run that was cut short had put, and forgets what it had not.
+async fn settle(store: &Store, vault: &Vault) -> Result<(), BackupError> {
+    if let Some(manifest) = store.newest_archive_manifest().await?
+        && manifest.stored_at.is_none()
+    {
+        put_manifest(store, vault, &manifest).await?;
+    }
+    for object in store.open_archive_objects().await? {
+        if object.stored_at.is_some() {
+            continue;
+        }
+        match vault.get(&object.name, None).await {
+            Ok(bytes) if Digest::of(&bytes).to_string() == object.sha256 => {
+                put(store, vault, &object, bytes).await?;
+            }
+            // The name holds its digest: whoever wrote something else there did so on purpose.
+            Ok(bytes) => {
+                return Err(BackupError::broken(
+                    &object.name,
+                    format!("its SHA-256 is {}", Digest::of(&bytes)),
+                ));
+            }
+            Err(VaultError::NotFound { .. }) => store.forget_archive_object(&object.name).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+async fn put_anchors(putter: &Putter) -> Result<(), BackupError> {
+    loop {
+        let runs = putter.store.unarchived_anchors(ANCHORS).await?;
+        if runs.is_empty() {
+            return Ok(());
+        }
+        for run in runs {
+            let number = run.number;
+            let digest = Digest::of(run.note.as_bytes());
+            let anchor = ArchiveObject {
+                name: format!("anchors/{number:012}-{digest}.note"),
+                kind: Kind::Anchor.name().to_owned(),
+                first_id: number,
+                last_id: number,
+                ..ArchiveObject::default()
+            };
+            putter.put(anchor, run.note.into()).await?;
+            for checkpoint in putter.store.checkpoints_of(number).await? {
+                let organization = checkpoint.organization_id.to_string();
+                let object = ArchiveObject {
+                    name: format!("anchors/{number:012}/{organization}.note"),
+                    kind: Kind::Checkpoint.name().to_owned(),
+                    organization,
+                    first_id: number,
+                    last_id: number,
+                    ..ArchiveObject::default()
+                };
+                putter.put(object, checkpoint.note.into()).await?;
+            }
+            putter.store.note_archived_anchor(number).await?;
+        }
+    }
+}
+
+/// Puts the objects of one run.
+#[derive(Clone)]
+pub(super) struct Putter {
+    pub(super) store: Store,
+    pub(super) vault: Vault,
+    run: String,
+    retain_until: Timestamp,
+}
+
+impl Putter {
+    /// Whose name says which run it is of.
+    pub(super) fn run(&self) -> &str {
+        &self.run
+    }
+
+    pub(super) async fn put(&self, object: ArchiveObject, bytes: Bytes) -> Result<(), BackupError> {
+        let object = ArchiveObject {
+            run: self.run.clone(),
+            sha256: Digest::of(&bytes).to_string(),
+            size_bytes: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+            retain_until: self.retain_until.as_microsecond(),
+            ..object
+        };
+        let noted = self.store.intend_archive_object(&object).await?;
+        if noted.stored_at.is_some() {
+            return Ok(());
+        }
+        put(&self.store, &self.vault, &noted, bytes).await
+    }
+}
+
+async fn put(
+    store: &Store,
+    vault: &Vault,
+    object: &ArchiveObject,
+    bytes: Bytes,
+) -> Result<(), BackupError> {
+    let until = time(object.retain_until);
+    let stored = vault.put(&object.name, bytes, until).await?;
+    let problem = lock_problem(&stored);
+    let version = stored.version.as_deref();
+    store
+        .note_archive_object(&object.name, version, problem.as_deref())
+        .await?;
+    Ok(())
+}
+
+async fn put_manifest(
+    store: &Store,
+    vault: &Vault,
+    manifest: &ArchiveManifest,
+) -> Result<(), BackupError> {
+    let until = time(manifest.retain_until);
+    let bytes = Bytes::from(manifest.note.clone());
+    let stored = vault.put(&manifest.name, bytes, until).await?;
+    let problem = lock_problem(&stored);
+    let version = stored.version.as_deref();
+    store
+        .note_archive_manifest(manifest.number, version, problem.as_deref())
+        .await?;
+    Ok(())
+}
+
+fn lock_problem(stored: &Stored) -> Option<String> {
+    match &stored.lock {
+        LockState::NotLocked { why, .. } => Some(why.clone()),
+        _ if stored.is_hidden => {
+            Some("a newer version or a delete marker stands before it".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn time(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
+}
+
+fn listed(object: &ArchiveObject) -> Result<Object, BackupError> {
+    let kind = Kind::parse(&object.kind);
+    Ok(Object {
+        kind: kind.ok_or_else(|| BackupError::broken(&object.name, "it is of no known kind"))?,
+        name: object.name.clone(),
+        version: object.version.clone(),
+        sha256: object.sha256.clone(),
+        size_bytes: object.size_bytes,
+        retain_until: time(object.retain_until),
+        table: object.relation.clone(),
+        organization: object.organization.clone(),
+        first_id: object.first_id,
+        last_id: object.last_id,
+        rows: object.row_count,
+    })
+}

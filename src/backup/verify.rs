@@ -1,0 +1,213 @@
+//! Whether the archive is what was written, and locked as it was meant to be.
+
+use std::collections::HashSet;
+
+use futures_util::TryStreamExt;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{
+    BackupError,
+    archived::{Archived, load},
+    manifest::Object,
+};
+use crate::{
+    checkpoint::note::VerifierKey,
+    objects::{Digest, LockState, Vault, VaultError},
+    state::Store,
+};
+
+/// What is wrong with an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What kind of thing.
+    pub kind: FindingKind,
+    /// Which object.
+    pub object: String,
+    /// In a sentence.
+    pub detail: String,
+}
+
+/// What can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// A manifest is not there.
+    ManifestMissing,
+    /// A manifest is not what was signed.
+    ManifestBroken,
+    /// A manifest does not follow the one before, or there are two of a number.
+    ChainBroken,
+    /// An object is not there, although its time is not over.
+    ObjectMissing,
+    /// An object is not what was put.
+    ObjectChanged,
+    /// An object is found by its version only.
+    ObjectHidden,
+    /// An object is not locked as configured, or not for as long as it was to be.
+    NotLocked,
+}
+
+impl FindingKind {
+    /// As reports spell it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ManifestMissing => "manifest_missing",
+            Self::ManifestBroken => "manifest_broken",
+            Self::ChainBroken => "chain_broken",
+            Self::ObjectMissing => "object_missing",
+            Self::ObjectChanged => "object_changed",
+            Self::ObjectHidden => "object_hidden",
+            Self::NotLocked => "not_locked",
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Report {
+    /// Manifests that are authentic.
+    pub manifests: u64,
+    /// The newest of them.
+    pub newest: Option<i64>,
+    /// Objects that are as they were put.
+    pub objects: u64,
+    /// Their size.
+    pub size_bytes: u64,
+    /// Objects whose time is over and that are gone.
+    pub expired: u64,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// Objects that no manifest names: of a backup that is under way, was cut short, or of somebody else.
+    pub orphans: Vec<String>,
+}
+
+/// Reads the whole archive and compares it with its manifests. With our own database it is seen as well if the newest
+/// manifests are gone.
+///
+/// # Errors
+/// If the store or the database cannot be read.
+pub async fn verify(
+    vault: &Vault,
+    store: Option<&Store>,
+    origin: &str,
+    keys: &[VerifierKey],
+    now: Timestamp,
+) -> Result<Report, BackupError> {
+    let (manifests, findings) = load(vault, origin, keys).await?;
+    let mut report = Report {
+        manifests: manifests.len() as u64,
+        newest: manifests.last().map(|newest| newest.manifest.number),
+        findings,
+        ..Report::default()
+    };
+    if let Some(store) = store {
+        report.compare_newest(store, manifests.last()).await?;
+    }
+    let mut present = HashSet::new();
+    for prefix in ["segments/", "anchors/"] {
+        let listed = vault.list(prefix).map_ok(|listed| listed.name);
+        present.extend(listed.try_collect::<Vec<_>>().await?);
+    }
+    for archived in &manifests {
+        report.check_manifest(vault, archived).await?;
+        let manifest = &archived.manifest;
+        for object in manifest.objects.iter().chain(&manifest.superseded) {
+            let is_listed = present.remove(&object.name);
+            report.check(vault, object, is_listed, now).await?;
+        }
+    }
+    report.orphans = present.into_iter().collect();
+    report.orphans.sort_unstable();
+    Ok(report)
+}
+
+impl Report {
+    fn add(&mut self, kind: FindingKind, object: &str, detail: impl Into<String>) {
+        self.findings.push(Finding {
+            kind,
+            object: object.to_owned(),
+            detail: detail.into(),
+        });
+    }
+
+    async fn compare_newest(
+        &mut self,
+        store: &Store,
+        newest: Option<&Archived>,
+    ) -> Result<(), BackupError> {
+        let Some(made) = store.newest_archive_manifest().await? else {
+            return Ok(());
+        };
+        // One that was not seen to be stored may be missing: the next backup puts it.
+        if made.stored_at.is_some() && newest.is_none_or(|it| it.sha256 != made.sha256) {
+            let detail = format!("it is the newest that was made, number {}", made.number);
+            self.add(FindingKind::ManifestMissing, &made.name, detail);
+        }
+        Ok(())
+    }
+
+    async fn check_manifest(
+        &mut self,
+        vault: &Vault,
+        archived: &Archived,
+    ) -> Result<(), BackupError> {
+        let head = vault.head(&archived.name, None).await?;
+        if let LockState::NotLocked { why, .. } = head.lock {
+            self.add(FindingKind::NotLocked, &archived.name, why);
+        }
+        Ok(())
+    }
+
+    async fn check(
+        &mut self,
+        vault: &Vault,
+        object: &Object,
+        is_listed: bool,
+        now: Timestamp,
+    ) -> Result<(), BackupError> {
+        let version = object.version.as_deref();
+        let bytes = match vault.get(&object.name, version).await {
+            Ok(bytes) => bytes,
+            Err(VaultError::NotFound { .. }) if object.retain_until < now => {
+                self.expired += 1;
+                return Ok(());
+            }
+            Err(VaultError::NotFound { .. }) => {
+                self.add(FindingKind::ObjectMissing, &object.name, "it is gone");
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let found = Digest::of(&bytes).to_string();
+        if found != object.sha256 {
+            let detail = format!("its SHA-256 is {found} and was {}", object.sha256);
+            self.add(FindingKind::ObjectChanged, &object.name, detail);
+            return Ok(());
+        }
+        self.objects += 1;
+        self.size_bytes += bytes.len() as u64;
+        if !is_listed {
+            let detail = "a delete marker or a newer version stands before it";
+            self.add(FindingKind::ObjectHidden, &object.name, detail);
+        }
+        if object.retain_until < now {
+            return Ok(());
+        }
+        match vault.head(&object.name, version).await?.lock {
+            LockState::NotLocked { why, .. } => {
+                self.add(FindingKind::NotLocked, &object.name, why);
+            }
+            LockState::Locked(lock) if lock.until < object.retain_until => {
+                let detail = format!(
+                    "its lock ends at {}, before {}",
+                    lock.until, object.retain_until
+                );
+                self.add(FindingKind::NotLocked, &object.name, detail);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
