@@ -20,12 +20,26 @@ pub(super) fn decide(error: AnchorError) -> JobError {
     }
 }
 
+/// Stands where an organisation's id does, for the verdict on the anchors themselves.
+pub(super) const ANCHORS: &str = "anchors";
+
+/// Whether an earlier verification went by anchors. If there are none now, somebody removed them.
+async fn had_anchors(context: &Context<Services>) -> Result<bool, JobError> {
+    let verdicts = context.store.verdicts().await.map_err(JobError::retry)?;
+    Ok(verdicts.iter().any(|row| row.organization == ANCHORS))
+}
+
 /// The keys to anchor with; `None` where nobody has decided which key it is, and none may be made.
 pub(super) async fn keys(context: &Context<Services>) -> Result<Option<Keys>, JobError> {
     let config = &context.services.config;
     let path = config.anchor_key_file();
     let has_anchors = context.store.newest_anchor().await;
     let has_anchors = has_anchors.map_err(JobError::retry)?.is_some();
+    if !has_anchors && had_anchors(context).await? {
+        return Err(JobError::fail(anyhow::anyhow!(
+            "all anchors are gone, so none is made as if it were the first: restore the state database from a backup"
+        )));
+    }
     let may_make = anchor::may_make_key(&context.store).await.map_err(decide)?;
     if !has_anchors && !may_make && anchor::load_key(&path).map_err(decide)?.is_none() {
         return Ok(None);
@@ -47,15 +61,23 @@ pub(super) async fn load(
     let keys = keys.map_err(decide)?;
     let depth = if number.is_some() { 0 } else { DEPTH };
     let origin = &config.anchors.origin;
-    match anchor::load(&context.store, origin, &keys, number, depth).await {
+    let mut loaded = match anchor::load(&context.store, origin, &keys, number, depth).await {
         // The chain can be verified all the same; that its end is vouched for by nothing must show.
-        Err(error @ AnchorError::NoKey { .. }) => Ok(Loaded {
+        Err(error @ AnchorError::NoKey { .. }) => Loaded {
             findings: vec![AnchorFinding {
                 severity: Severity::Incomplete,
                 ..AnchorFinding::new(Kind::AnchorMissing, error.to_string())
             }],
             ..Loaded::default()
-        }),
-        loaded => loaded.map_err(decide),
+        },
+        loaded => loaded.map_err(decide)?,
+    };
+    let is_empty = loaded.anchored.is_none() && loaded.findings.is_empty();
+    if is_empty && had_anchors(context).await? {
+        let gone = "all anchors are gone: there were some when the trail was verified before";
+        loaded
+            .findings
+            .push(AnchorFinding::new(Kind::AnchorGap, gone));
     }
+    Ok(loaded)
 }

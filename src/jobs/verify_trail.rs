@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{
     Services,
     anchor::Anchor,
-    anchoring,
+    anchoring::{self, ANCHORS},
     verification::{self, Work},
     verify_piece::VerifyPiece,
 };
@@ -424,9 +424,6 @@ fn change(before: &Before, now: Verdict) -> Option<&'static str> {
         }
     }
 }
-
-/// Stands where an organisation's id does, for the verdict on the anchors themselves.
-const ANCHORS: &str = "anchors";
 
 impl Verdicts {
     /// Notes whether the anchors are what they were, and tells when that changes.

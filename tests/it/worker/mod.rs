@@ -1,5 +1,6 @@
 //! The worker as a process: killed, poisoned, drained, beside others of its kind.
 
+mod anchors;
 mod broker;
 mod chaos;
 mod fleet;
