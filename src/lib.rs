@@ -28,6 +28,10 @@ pub mod metrics;
 #[cfg(feature = "cli")]
 pub mod objects;
 #[cfg(feature = "cli")]
+pub mod private;
+#[cfg(feature = "cli")]
+pub mod progress;
+#[cfg(feature = "cli")]
 pub mod qwed;
 #[cfg(feature = "cli")]
 pub mod runtime;

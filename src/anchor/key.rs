@@ -1,7 +1,6 @@
 //! The key that signs anchors, in a file of its own.
 
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +9,8 @@ use zeroize::Zeroizing;
 use super::AnchorError;
 use crate::{
     checkpoint::note::{SecretKey, VerifierKey},
-    state::{Dialect, Store, private_directory},
+    private,
+    state::{Dialect, Store},
 };
 
 /// The key that signs, and all that may have signed.
@@ -34,23 +34,25 @@ impl Keys {
     }
 }
 
+/// Makes a key of random bytes.
+///
+/// # Errors
+/// Why not, in words: no key can have this name, or the operating system has no random bytes.
+pub fn generate_key(name: &str) -> Result<SecretKey, String> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut seed[..])
+        .map_err(|error| format!("the system gives no random numbers: {error}"))?;
+    SecretKey::from_seed(name, &seed).map_err(|error| error.to_string())
+}
+
 /// Reads the key; `None` if there is no such file.
 ///
 /// # Errors
 /// If it cannot be read, or holds no key.
 pub fn load_key(path: &Path) -> Result<Option<SecretKey>, AnchorError> {
-    let failed = |problem: String| AnchorError::Key {
-        path: path.display().to_string(),
-        problem,
-    };
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => Zeroizing::new(text),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error.to_string())),
-    };
-    let key = text.trim().parse();
-    key.map(Some)
-        .map_err(|error: crate::checkpoint::note::KeyError| failed(error.to_string()))
+    let text = private::read_file(path).map_err(|error| failed(path, error))?;
+    let key = text.map(|text| text.trim().parse::<SecretKey>());
+    key.transpose().map_err(|error| failed(path, error))
 }
 
 /// Reads the key, or makes one where there is none. `may_make` says whether one may be made: never once anchors were
@@ -63,41 +65,32 @@ pub fn load_or_make_key(path: &Path, name: &str, may_make: bool) -> Result<Secre
     if let Some(key) = load_key(path)? {
         return Ok(key);
     }
-    let failed = |problem: String| AnchorError::Key {
-        path: path.display().to_string(),
-        problem,
-    };
     if !may_make {
         return Err(failed(
+            path,
             "there is no such file; every worker needs the same key: copy it from the worker that signed anchors before, or \
-             make the first one by trailkeeper keygen, and set anchors.key_file"
-                .to_owned(),
+             make the first one by trailkeeper keygen, and set anchors.key_file",
         ));
     }
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut seed[..]).map_err(|error| failed(error.to_string()))?;
-    let key = SecretKey::from_seed(name, &seed).map_err(|error| failed(error.to_string()))?;
-    if let Some(directory) = path.parent() {
-        private_directory(directory).map_err(|error| failed(error.to_string()))?;
+    let key = generate_key(name).map_err(|problem| failed(path, problem))?;
+    let text = Zeroizing::new(format!("{}\n", *key.to_text()));
+    match private::create_file(path, text.as_bytes()) {
+        Ok(()) => tracing::warn!(
+            path = %path.display(),
+            public_key = %key.verifier(),
+            "made the key that signs anchors: keep a copy of it, and the public key where whoever may write here may not"
+        ),
+        // Another process was faster.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(path, error)),
     }
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(path);
-    match file {
-        Ok(mut file) => {
-            let written = writeln!(file, "{}", *key.to_text()).and_then(|()| file.sync_all());
-            written.map_err(|error| failed(error.to_string()))?;
-            tracing::warn!(
-                path = %path.display(),
-                public_key = %key.verifier(),
-                "made the key that signs anchors: keep a copy of it, and the public key where whoever may write here may not"
-            );
-            Ok(key)
-        }
-        // Another worker was faster.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            load_key(path)?.ok_or_else(|| failed("is there and is not".to_owned()))
-        }
-        Err(error) => Err(failed(error.to_string())),
+    load_key(path)?.ok_or_else(|| failed(path, "is there and is not"))
+}
+
+fn failed(path: &Path, problem: impl ToString) -> AnchorError {
+    AnchorError::Key {
+        path: path.display().to_string(),
+        problem: problem.to_string(),
     }
 }
 

@@ -25,9 +25,9 @@ mod prove;
 use thiserror::Error;
 
 pub use self::{
-    key::{Keys, load_key, load_or_make_key, may_make_key, public_keys},
+    key::{Keys, generate_key, load_key, load_or_make_key, may_make_key, public_keys},
     load::{Loaded, load},
-    make::{Made, Progress, make},
+    make::{Made, make},
     prove::{prove_consistency, prove_inclusion},
 };
 use crate::{

@@ -1,7 +1,6 @@
 //! Where the key-encryption key comes from: the configuration, or a file of its own.
 
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -9,7 +8,8 @@ use zeroize::Zeroizing;
 use super::{BackupError, envelope::Kek};
 use crate::{
     config::Config,
-    state::{Dialect, Store, private_directory},
+    private,
+    state::{Dialect, Store},
 };
 
 /// The key that wraps this database's data keys. The first is made where there is none and no data key either, if the
@@ -59,33 +59,22 @@ pub fn load_or_make_kek(config: &Config, may_make: bool) -> Result<Kek, BackupEr
 /// # Errors
 /// If it cannot be read, or holds no key.
 pub fn read_kek(path: &Path) -> Result<Option<Kek>, BackupError> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => Zeroizing::new(text),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(path, error)),
-    };
+    let text = private::read_file(path).map_err(|error| failed(path, error))?;
+    let Some(text) = text else { return Ok(None) };
     let kek = Kek::parse(&text);
     kek.map(Some)
         .ok_or_else(|| failed(path, "it does not hold 32 bytes in base64"))
 }
 
 fn make(path: &Path) -> Result<Kek, BackupError> {
-    let text = Kek::generate()?;
-    if let Some(directory) = path.parent() {
-        private_directory(directory).map_err(|error| failed(path, error))?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    match options.write(true).create_new(true).mode(0o600).open(path) {
-        Ok(mut file) => {
-            let written = writeln!(file, "{}", *text).and_then(|()| file.sync_all());
-            written.map_err(|error| failed(path, error))?;
-            tracing::warn!(
-                path = %path.display(),
-                "made the key that wraps the archive's data keys: keep a copy of it, without it nobody can read personal data \
-                 in the archive"
-            );
-        }
-        // Another worker was faster.
+    let text = Zeroizing::new(format!("{}\n", *Kek::generate()?));
+    match private::create_file(path, text.as_bytes()) {
+        Ok(()) => tracing::warn!(
+            path = %path.display(),
+            "made the key that wraps the archive's data keys: keep a copy of it, without it nobody can read personal data \
+             in the archive"
+        ),
+        // Another process was faster.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(path, error)),
     }

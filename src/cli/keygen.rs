@@ -1,11 +1,9 @@
 //! `trailkeeper keygen`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -15,7 +13,7 @@ use super::{
     text::FAINT,
     verify::{Format, print, print_json},
 };
-use crate::checkpoint::note::SecretKey;
+use crate::{anchor, checkpoint::note::SecretKey, private};
 
 pub(super) const AFTER: &str = "\
 Exit codes:
@@ -54,12 +52,8 @@ struct Document<'k> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut seed[..])
-        .map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))
-        .map_err(Failure::could_not_check)?;
-    let secret = SecretKey::from_seed(&arguments.name, &seed)
-        .with_context(|| format!("--name {:?}", arguments.name))
+    let secret = anchor::generate_key(&arguments.name)
+        .map_err(|problem| anyhow::anyhow!("--name {:?}: {problem}", arguments.name))
         .map_err(Failure::usage)?;
     let verifier = secret.verifier();
     let public = arguments.public.as_deref();
@@ -86,49 +80,30 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 
 /// Leaves nothing behind where a file cannot be written.
 fn write_both(arguments: &Arguments, secret: &SecretKey, public: &str) -> Result<(), Failure> {
-    let secret_file = create(&arguments.out, 0o600)?;
-    let written = write_keys(secret_file, arguments, secret, public);
-    if written.is_err() {
-        // It was made a moment ago, by this call.
-        let _ = fs::remove_file(&arguments.out);
-    }
-    written
-}
-
-/// Makes the second file before anything is written, so that it is known by then that both can be made.
-fn write_keys(
-    mut secret_file: File,
-    arguments: &Arguments,
-    secret: &SecretKey,
-    public: &str,
-) -> Result<(), Failure> {
-    let public_path = arguments.public.as_deref();
-    let public_file = public_path.map(|path| create(path, 0o644)).transpose()?;
     let text = Zeroizing::new(format!("{}\n", *secret.to_text()));
-    write(&mut secret_file, &arguments.out, text.as_bytes())?;
-    if let (Some(mut file), Some(path)) = (public_file, public_path) {
-        write(&mut file, path, public.as_bytes())?;
-    }
-    Ok(())
-}
-
-fn create(path: &Path, mode: u32) -> Result<File, Failure> {
-    let mut options = OpenOptions::new();
-    let made = options.write(true).create_new(true).mode(mode).open(path);
-    made.map_err(|error| {
-        let exists = error.kind() == io::ErrorKind::AlreadyExists;
-        let path = path.display();
-        if exists {
-            let hint = "a key is never overwritten; give another name, or move that file away";
-            return Failure::usage(anyhow::anyhow!("{path} exists already: {hint}"));
-        }
-        Failure::could_not_check(anyhow::Error::new(error).context(format!("cannot make {path}")))
+    let secret_path = &arguments.out;
+    private::create_file(secret_path, text.as_bytes())
+        .map_err(|error| refused(secret_path, error))?;
+    let Some(path) = &arguments.public else {
+        return Ok(());
+    };
+    let written = File::create_new(path).and_then(|mut file| {
+        file.write_all(public.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| {
+        // It was made a moment ago, by this call.
+        let _ = fs::remove_file(secret_path);
+        refused(path, error)
     })
 }
 
-fn write(file: &mut File, path: &Path, content: &[u8]) -> Result<(), Failure> {
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .with_context(|| format!("cannot write {}", path.display()))
-        .map_err(Failure::could_not_check)
+fn refused(path: &Path, error: io::Error) -> Failure {
+    let exists = error.kind() == io::ErrorKind::AlreadyExists;
+    let path = path.display();
+    if exists {
+        let hint = "a key is never overwritten; give another name, or move that file away";
+        return Failure::usage(anyhow::anyhow!("{path} exists already: {hint}"));
+    }
+    Failure::could_not_check(anyhow::Error::new(error).context(format!("cannot make {path}")))
 }

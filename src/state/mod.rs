@@ -35,6 +35,8 @@ use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row, Tra
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::private;
+
 pub use migrate::Found;
 
 /// The schema that holds our tables on PostgreSQL.
@@ -445,23 +447,13 @@ fn sqlite_url(url: &str) -> Result<String, StateError> {
     if let Some(directory) = options.get_filename().parent()
         && !directory.as_os_str().is_empty()
     {
-        private_directory(directory).map_err(|source| StateError::Directory {
+        private::create_directory(directory).map_err(|source| StateError::Directory {
             path: directory.to_owned(),
             source,
         })?;
     }
     let path = url.split('?').next().unwrap_or_default();
     Ok(format!("{path}?mode=rwc"))
-}
-
-/// Makes a directory that only its owner can look into: what is kept there may be personal. One that is there stays as it is.
-///
-/// # Errors
-/// If it cannot be made.
-pub fn private_directory(path: &std::path::Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(path)
 }
 
 /// A URL without its password, and without its query, which may hold one. Of what is no URL only the scheme is told: an
