@@ -1,4 +1,4 @@
-//! How far a verification is, told across threads; and the wish to stop it.
+//! How far something long is, told across threads; and the wish to stop it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -12,7 +12,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Entries checked until now.
+    /// Rows done until now.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows.load(Relaxed)
@@ -27,20 +27,24 @@ impl Progress {
         }
     }
 
-    /// Asks the readers to stop after the ranges that they are at.
+    /// Asks the readers to stop after what they are at.
     pub fn stop(&self) {
         self.stop.store(true, Relaxed);
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
+    /// Whether it is to stop.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
         self.stop.load(Relaxed)
     }
 
-    pub(super) fn expect_ids(&self, ids: u64) {
+    /// So many more keys are to be covered.
+    pub fn expect_ids(&self, ids: u64) {
         self.ids_total.fetch_add(ids, Relaxed);
     }
 
-    pub(super) fn add(&self, rows: u64, ids: u64) {
+    /// So many more rows were done, and so many keys covered.
+    pub fn add(&self, rows: u64, ids: u64) {
         self.rows.fetch_add(rows, Relaxed);
         self.ids_done.fetch_add(ids, Relaxed);
     }

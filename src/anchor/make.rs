@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -18,6 +17,7 @@ use crate::{
         tiles::{WIDTH, tile_root},
         tree_head::Checkpoint,
     },
+    progress::Progress,
     qwed::{Database, IdRange, ReadError, Reader, url::DatabaseUrl},
     state::{
         Store,
@@ -45,25 +45,6 @@ pub struct Made {
     pub last_tiles: Vec<TileRow>,
     /// How many entries came since the anchor before.
     pub new_entries: u64,
-}
-
-/// How far it is, and whether to stop.
-#[derive(Debug, Default)]
-pub struct Progress {
-    rows: AtomicU64,
-    stopped: AtomicBool,
-}
-
-impl Progress {
-    /// Entries hashed.
-    pub fn rows(&self) -> u64 {
-        self.rows.load(Relaxed)
-    }
-
-    /// Has the reading end soon.
-    pub fn stop(&self) {
-        self.stopped.store(true, Relaxed);
-    }
 }
 
 /// An organisation's tree while it grows.
@@ -324,7 +305,7 @@ impl Writer<'_> {
                 },
             )?
         {
-            if progress.stopped.load(Relaxed) {
+            if progress.is_stopped() {
                 return Err(AnchorError::Interrupted);
             }
             let page = IdRange {
@@ -335,7 +316,7 @@ impl Writer<'_> {
                 reader.read(Some(self.organization_id), page, |row| {
                     self.push(row, hasher);
                     failed |= self.batch.len() >= BATCH && !self.flush();
-                    progress.rows.fetch_add(1, Relaxed);
+                    progress.add(1, 0);
                 });
             result?;
             let Some(next) = page.high.checked_add(1) else {

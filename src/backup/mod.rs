@@ -46,7 +46,7 @@ pub use self::{
     keyring::{rewrap, subject},
     manifest::{Kind, Manifest, Object},
     restore::{Restored, Wanted, restore},
-    run::{Made, Options, Progress, Unlocked, run},
+    run::{Made, Options, Unlocked, run},
     verify::{Finding, FindingKind, Report, verify},
 };
 use crate::{objects::VaultError, qwed::ReadError, state::StateError};

@@ -11,11 +11,12 @@ use super::{
     manifest::Kind,
     owner::{Agents, Owners},
     personal::{self, TABLES, TRAIL, Table},
-    run::{Options, Progress, Putter},
+    run::{Options, Putter, count},
     segment::{Segment, Writer},
 };
 use crate::{
     objects::Digest,
+    progress::Progress,
     qwed::{
         Dialect,
         tables::{Part, TableSchema, Tables},
@@ -105,7 +106,7 @@ impl Producer<'_, '_> {
         let mut writer = Writer::new(table, schema)?;
         loop {
             let page = self.tables.next_page()?;
-            self.source.progress.add(page.len())?;
+            count(&self.source.progress, page.len())?;
             if page.is_empty() {
                 break;
             }

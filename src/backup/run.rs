@@ -1,7 +1,6 @@
 //! Making a backup. What each write leaves when it fails stands in the module's table.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -17,6 +16,7 @@ use super::{
 use crate::{
     anchor::Keys,
     objects::{Digest, LockState, Stored, Vault, VaultError},
+    progress::Progress,
     qwed::url::DatabaseUrl,
     state::{
         Store,
@@ -44,31 +44,13 @@ impl Default for Options {
     }
 }
 
-/// How far it is, and whether to stop.
-#[derive(Debug, Default)]
-pub struct Progress {
-    rows: AtomicU64,
-    stopped: AtomicBool,
-}
-
-impl Progress {
-    /// Rows archived.
-    pub fn rows(&self) -> u64 {
-        self.rows.load(Relaxed)
+/// Counts rows that were done, and ends where that was asked for.
+pub(super) fn count(progress: &Progress, rows: usize) -> Result<(), BackupError> {
+    progress.add(rows as u64, 0);
+    if progress.is_stopped() {
+        return Err(BackupError::Interrupted);
     }
-
-    /// Has the backup end soon.
-    pub fn stop(&self) {
-        self.stopped.store(true, Relaxed);
-    }
-
-    pub(super) fn add(&self, rows: usize) -> Result<(), BackupError> {
-        self.rows.fetch_add(rows as u64, Relaxed);
-        if self.stopped.load(Relaxed) {
-            return Err(BackupError::Interrupted);
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// What a backup made.

@@ -12,15 +12,17 @@ use super::{
     Exit, Failure,
     anchors::{Sources, threaded},
     config::Input,
+    progress::watch,
     store::load,
     table::table,
     text::{BAD, GOOD},
     verify::{Format, print, print_json},
 };
 use crate::{
-    anchor::{self, AnchorError, Keys, Progress},
+    anchor::{self, AnchorError, Keys},
     clock::Clock,
     config::Config,
+    progress::Progress,
     qwed::{Database, url::DatabaseUrl},
     state::Store,
     trail::finding::{AnchorFinding, Severity},
@@ -106,11 +108,10 @@ fn create(input: &Input) -> Result<Exit, Failure> {
     let config = load(input.config.as_deref())?;
     let created = threaded(async {
         let store = open(&config).await?;
-        let created = create_in(&config, &store).await;
+        let created = create_in(&config, &store, input.format == Format::Text).await;
         store.close().await;
         created
-    })?
-    .map_err(Failure::could_not_check)?;
+    })?;
     match input.format {
         Format::Json => print_json(&created)?,
         Format::Text => print(|out| {
@@ -131,7 +132,11 @@ async fn open(config: &Config) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-async fn create_in(config: &Config, store: &Store) -> anyhow::Result<Created> {
+async fn create_in(
+    config: &Config,
+    store: &Store,
+    shows_progress: bool,
+) -> anyhow::Result<Created> {
     let url = config.qwed_url().context(
         "which QWED database? Set qwed.database_url in the configuration, or DATABASE_URL as for QWED",
     )?;
@@ -141,6 +146,7 @@ async fn create_in(config: &Config, store: &Store) -> anyhow::Result<Created> {
     let key = anchor::load_or_make_key(&config.anchor_key_file(), origin, may_make)?;
     let keys = Keys::new(key, &config.anchors.public_keys);
     let progress = Arc::new(Progress::default());
+    let _watch = watch(&progress, shows_progress);
     let made = anchor::make(store, &url, origin, &keys, Clock.now(), &progress).await?;
     let mut tx = store.begin().await?;
     tx.insert_anchor(&made.run, &made.checkpoints, &made.last_tiles)
@@ -176,8 +182,7 @@ fn list(arguments: &List) -> Result<Exit, Failure> {
         let runs = store.anchors_before(i64::MAX, arguments.limit).await;
         store.close().await;
         anyhow::Ok(runs?)
-    })?
-    .map_err(Failure::could_not_check)?;
+    })?;
     let anchors = runs.into_iter().map(|run| ListedAnchor {
         number: run.number,
         made_at: super::when::rfc3339(run.made_at),
@@ -227,8 +232,7 @@ fn verify(input: &Input) -> Result<Exit, Failure> {
         let loaded = anchor::load(&store, origin, &sources.keys, None, u64::MAX - 1).await;
         store.close().await;
         anyhow::Ok(loaded?)
-    })?
-    .map_err(Failure::could_not_check)?;
+    })?;
     let verified = Verified {
         newest: loaded.anchored.as_ref().map(|anchored| anchored.number),
         authenticated: loaded.inventories,
@@ -287,8 +291,7 @@ fn prove(arguments: &Prove) -> Result<Exit, Failure> {
         let proof = proof.await?;
         store.close().await;
         anyhow::Ok(proof?)
-    })?
-    .map_err(Failure::could_not_check)?;
+    })?;
     match &arguments.out {
         None => print(|out| write!(out, "{proof}"))?,
         Some(path) => {

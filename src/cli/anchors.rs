@@ -4,7 +4,8 @@ use anyhow::bail;
 
 use super::Failure;
 use crate::{
-    anchor::{self, Loaded},
+    anchor::{self, AnchorError, Loaded},
+    backup::BackupError,
     checkpoint::note::VerifierKey,
     config::Config,
     state::{Found, Store},
@@ -91,7 +92,15 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .build()?)
 }
 
-/// Runs what a command waits for, where some of it waits on threads of its own.
-pub(super) fn threaded<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
-    Ok(runtime().map_err(Failure::could_not_check)?.block_on(work))
+/// Runs what a command waits for, where some of it waits on threads of its own. What Ctrl-C ended has an exit code of its own.
+pub(super) fn threaded<T>(work: impl Future<Output = anyhow::Result<T>>) -> Result<T, Failure> {
+    let done = runtime().map_err(Failure::could_not_check)?.block_on(work);
+    done.map_err(|error| {
+        let is_interrupted = matches!(error.downcast_ref(), Some(AnchorError::Interrupted))
+            || matches!(error.downcast_ref(), Some(BackupError::Interrupted));
+        match is_interrupted {
+            true => Failure::interrupted(error),
+            false => Failure::could_not_check(error),
+        }
+    })
 }

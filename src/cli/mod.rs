@@ -68,6 +68,13 @@ impl Failure {
         }
     }
 
+    fn interrupted(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit: Exit::Interrupted,
+            error: error.into(),
+        }
+    }
+
     fn could_not_check(error: impl Into<anyhow::Error>) -> Self {
         Self {
             exit: Exit::CouldNotCheck,

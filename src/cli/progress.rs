@@ -9,9 +9,9 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
-use crate::verify::progress::Progress;
+use crate::progress::Progress;
 
-/// A verification that is over sooner needs no bar.
+/// What is over sooner needs no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 const REFRESH: Duration = Duration::from_millis(200);
 /// Steps of the bar; what it shows is a part of the key range.
@@ -53,8 +53,14 @@ fn draw(progress: &Progress, is_done: &mpsc::Receiver<()>) {
     }
     let bar = ProgressBar::hidden();
     bar.set_length(STEPS);
-    // The template is a constant; a wrong one shows in the first test run.
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {msg}") {
+    // Where nobody knows how much there is, rows are counted.
+    let is_measured = progress.fraction() > 0.0;
+    let template = match is_measured {
+        true => "{wide_bar} {percent:>3} %  {msg}",
+        false => "{spinner} {msg}",
+    };
+    // The templates are constants; a wrong one shows in the first test run.
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     let mut seconds = PATIENCE.as_secs_f64();
@@ -63,11 +69,13 @@ fn draw(progress: &Progress, is_done: &mpsc::Receiver<()>) {
         let rate = (rows as f64 / seconds) as u64;
         let left = seconds * (1.0 - fraction) / fraction.max(1e-6);
         bar.set_position((fraction * STEPS as f64) as u64);
-        bar.set_message(format!(
-            "{} entries, {}/s, {left:.0} s left",
-            HumanCount(rows),
-            HumanCount(rate)
-        ));
+        let left = match is_measured {
+            true => format!(", {left:.0} s left"),
+            false => String::new(),
+        };
+        let (rows, rate) = (HumanCount(rows), HumanCount(rate));
+        bar.set_message(format!("{rows} rows, {rate}/s{left}"));
+        bar.tick();
         // Shown only now, with something to tell.
         if bar.is_hidden() {
             bar.set_draw_target(ProgressDrawTarget::stderr());

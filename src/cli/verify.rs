@@ -16,13 +16,13 @@ use super::{
 use crate::{
     clock::Clock,
     config::{Config, ConfigError, Environment, Secret, parse_micros},
+    progress::Progress,
     qwed::{Database, Period, url::DatabaseUrl},
     state::masked,
     trail::{finding::Verdict, keys::KeyRing},
     verify::{
         self, Options, Scope, VerifyError,
         entry::{EntryError, EntryReport, verify_entries},
-        progress::Progress,
         report::{AnchorsReport, Coverage, Report},
         verify_since,
     },

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use self::generator::{Generator, SqliteWriter};
 pub use self::keys::KEYS;
-use crate::trail::keys::Key;
+use crate::{private, trail::keys::Key};
 
 /// The key that signs the sample. It is public, and so fit for samples only.
 pub const KEY: &str = "trailkeeper-demo-audit-key-0123456789abcdef";
@@ -78,7 +78,7 @@ pub fn make_sample(path: &Path, now: Timestamp) -> Result<(), DemoError> {
         source,
     };
     if let Some(directory) = path.parent() {
-        crate::state::private_directory(directory).map_err(io)?;
+        private::create_directory(directory).map_err(io)?;
     }
     if path.exists() {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;

@@ -11,15 +11,14 @@ use serde_json::json;
 use super::{
     Services,
     anchoring::{decide, keys},
+    follow,
 };
 use crate::{
-    anchor::{self, Made, Progress},
+    anchor::{self, Made},
+    progress::Progress,
     runtime::job::{Context, Done, Job, JobError, Outcome},
     state::{StateError, Tx, jobs::Effects, outbox::Event},
 };
-
-/// How often progress is passed on.
-const TELL_EVERY: Duration = Duration::from_millis(200);
 
 /// Signs where every organisation's trail stands. Takes nothing.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -55,21 +54,9 @@ impl Job<Services> for Anchor {
             now,
             &progress,
         );
-        let mut making = std::pin::pin!(making);
-        let mut ticks = tokio::time::interval(TELL_EVERY);
-        let made = loop {
-            tokio::select! {
-                made = &mut making => break made.map_err(decide)?,
-                () = context.cancel.cancelled() => progress.stop(),
-                _ = ticks.tick() => {
-                    context.progress.set(i64::try_from(progress.rows()).unwrap_or(i64::MAX));
-                }
-            }
-            if context.cancel.is_cancelled() {
-                // The reading ends by itself; waiting for it must not spin.
-                break making.await.map_err(decide)?;
-            }
-        };
+        let made = follow(context, &progress, making, |_| ())
+            .await
+            .map_err(decide)?;
         let result = json!({
             "number": made.run.number,
             "entries": made.run.entries,

@@ -8,10 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Services, anchoring::keys};
+use super::{Services, anchoring::keys, follow};
 use crate::{
-    backup::{self, BackupError, Options, Progress, Unlocked},
+    backup::{self, BackupError, Options, Unlocked},
     objects::Vault,
+    progress::Progress,
     runtime::job::{Context, Done, Job, JobError, Outcome},
     state::{
         StateError, Tx,
@@ -20,8 +21,6 @@ use crate::{
     },
 };
 
-/// How often progress is passed on.
-const TELL_EVERY: Duration = Duration::from_millis(200);
 /// Objects that get an event of their own; the result lists them all.
 const EVENTS: usize = 100;
 
@@ -62,21 +61,9 @@ impl Job<Services> for Backup {
             Options::default(),
             &progress,
         );
-        let mut making = std::pin::pin!(making);
-        let mut ticks = tokio::time::interval(TELL_EVERY);
-        let made = loop {
-            tokio::select! {
-                made = &mut making => break made.map_err(decide)?,
-                () = context.cancel.cancelled() => progress.stop(),
-                _ = ticks.tick() => {
-                    context.progress.set(i64::try_from(progress.rows()).unwrap_or(i64::MAX));
-                }
-            }
-            if context.cancel.is_cancelled() {
-                // The reading ends by itself; waiting for it must not spin.
-                break making.await.map_err(decide)?;
-            }
-        };
+        let made = follow(context, &progress, making, |_| ())
+            .await
+            .map_err(decide)?;
         Ok(Outcome::Done(Done {
             result: serde_json::to_value(&made).map_err(JobError::fail)?,
             done: Some(made.rows),

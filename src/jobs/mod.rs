@@ -19,10 +19,48 @@ use crate::{
     clock::Clock,
     config::Config,
     metrics::Metrics,
+    progress::Progress,
     qwed::url::DatabaseUrl,
-    runtime::registry::{Registry, Tuning},
+    runtime::{
+        job::Context,
+        registry::{Registry, Tuning},
+    },
     trail::keys::KeyRing,
 };
+
+/// How often a run's progress is passed on.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// Waits for `work`, passes on how far it is, and has it stop when the run is to. `on_rows` is told of rows that were done
+/// since the last time.
+async fn follow<T>(
+    context: &Context<Services>,
+    progress: &Progress,
+    work: impl Future<Output = T>,
+    on_rows: impl Fn(u64),
+) -> T {
+    let mut work = std::pin::pin!(work);
+    let (mut told, mut is_stopped) = (0, false);
+    let mut ticks = tokio::time::interval(TELL_EVERY);
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            // It ends by itself, as soon as it notices.
+            () = context.cancel.cancelled(), if !is_stopped => {
+                is_stopped = true;
+                progress.stop();
+            }
+            _ = ticks.tick() => {
+                let rows = progress.rows();
+                on_rows(rows - told);
+                told = rows;
+                context.progress.set(i64::try_from(rows).unwrap_or(i64::MAX));
+            }
+        }
+    };
+    on_rows(progress.rows() - told);
+    done
+}
 
 /// What job kinds need from the outside.
 pub struct Services {

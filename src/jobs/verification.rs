@@ -1,18 +1,15 @@
 //! What `verify_trail` and `verify_piece` share: reading and hashing apart from the threads that keep leases alive.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::Services;
+use super::{Services, follow};
 use crate::{
+    progress::Progress,
     qwed::{Database, ReadError, url::DatabaseUrl},
     runtime::job::{Context, JobError},
     trail::keys::KeyRing,
-    verify::{Options, VerifyError, progress::Progress},
+    verify::{Options, VerifyError},
 };
-
-/// How often progress is passed on.
-const TELL_EVERY: Duration = Duration::from_millis(200);
 
 /// What verification works with.
 pub(super) struct Work {
@@ -30,7 +27,7 @@ pub(super) async fn run<T: Send + 'static>(
     let services = Arc::clone(&context.services);
     let progress = Arc::new(Progress::default());
     let inner = Arc::clone(&progress);
-    let mut thread = tokio::task::spawn_blocking(move || {
+    let thread = tokio::task::spawn_blocking(move || {
         let url: &DatabaseUrl = &services.qwed;
         let work_with = Work {
             database: Database::open(url)?,
@@ -40,28 +37,8 @@ pub(super) async fn run<T: Send + 'static>(
         };
         work(&work_with)
     });
-    let (mut told, mut is_stopped) = (0, false);
-    let mut ticks = tokio::time::interval(TELL_EVERY);
-    let result = loop {
-        tokio::select! {
-            ended = &mut thread => break ended,
-            () = context.cancel.cancelled(), if !is_stopped => {
-                is_stopped = true;
-                progress.stop();
-            }
-            _ = ticks.tick() => {
-                let rows = progress.rows();
-                context.services.metrics.entries.inc_by(rows - told);
-                told = rows;
-                context.progress.set(i64::try_from(rows).unwrap_or(i64::MAX));
-            }
-        }
-    };
-    context
-        .services
-        .metrics
-        .entries
-        .inc_by(progress.rows() - told);
+    let entries = &context.services.metrics.entries;
+    let result = follow(context, &progress, thread, |rows| entries.inc_by(rows)).await;
     result.map_err(JobError::retry)?.map_err(decide)
 }
 

@@ -12,7 +12,6 @@ mod diagnose;
 pub mod entry;
 pub mod part;
 pub mod pieces;
-pub mod progress;
 pub mod report;
 mod scan;
 mod since;
@@ -26,12 +25,12 @@ use thiserror::Error;
 pub use self::since::{Since, verify_since};
 use self::{
     conclude::{Asked, Case},
-    progress::Progress,
     report::{Coverage, Report},
     scan::Scanner,
 };
 use crate::{
     checkpoint::anchored::Anchored,
+    progress::Progress,
     qwed::{Database, Period, ReadError},
     trail::keys::KeyRing,
 };

@@ -13,11 +13,11 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use super::{
     Options, VerifyError,
     part::{Joiner, Part},
-    progress::Progress,
     report::Coverage,
 };
 use crate::{
     checkpoint::anchored::{Anchored, KeptLeaf},
+    progress::Progress,
     qwed::{Database, Dialect, IdRange, Period, ReadError, Reader},
     trail::{
         check::Checker,

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use super::{
     Options, Scope, VerifyError,
     conclude::{Asked, Bounds, Case, has_old_chain},
-    progress::Progress,
     report::Report,
     scan::{Filter, Scanner, Worker},
 };
@@ -20,6 +19,7 @@ use crate::{
         anchored::{Anchored, KeptLeaf},
         tiles::Tree,
     },
+    progress::Progress,
     qwed::{Database, IdRange, Period, ReadError},
     trail::{finding::Verdict, keys::KeyRing, segment::Folder},
 };

@@ -13,6 +13,7 @@ use trailkeeper::{
     anchor::{self, Keys, Loaded, Made},
     checkpoint::{leaf::Leaf, note::SecretKey, proof::InclusionProof},
     demo::generator::{Generator, SqliteWriter},
+    progress::Progress,
     qwed::{Database, url::DatabaseUrl},
     state::Store,
     trail::{
@@ -22,7 +23,6 @@ use trailkeeper::{
     verify::{
         self, Options, Scope,
         pieces::{self, Planning},
-        progress::Progress,
         report::{OrganizationReport, Report},
     },
 };

@@ -8,13 +8,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tempfile::TempDir;
 use trailkeeper::{
+    progress::Progress,
     qwed::{Database, Period, url::DatabaseUrl},
     trail::{keys::KeyRing, time::Time},
     verify::{
         self, Options, Scope, VerifyError,
         part::Part,
         pieces::{self, Layout, Piece, Plan, Planning},
-        progress::Progress,
         report::Report,
     },
 };

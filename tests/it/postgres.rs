@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 use trailkeeper::{
+    progress::Progress,
     qwed::Database,
     trail::finding::Verdict,
-    verify::{self, Options, Scope, progress::Progress},
+    verify::{self, Options, Scope},
 };
 
 use crate::support::{

@@ -21,12 +21,13 @@ use super::{
     manifest::{Kind, Object},
     owner::{Agents, Owners},
     personal::{TABLES, TRAIL, Table},
-    run::Progress,
+    run::count,
     segment::{Field, Reader, from_json},
 };
 use crate::{
     checkpoint::note::VerifierKey,
     objects::{Digest, Vault},
+    progress::Progress,
     qwed::{
         Dialect,
         tables::{Cell, TableSchema},
@@ -256,7 +257,7 @@ impl Rows<'_, '_> {
                 return Ok(None);
             };
             self.read += 1;
-            self.progress.add(1)?;
+            count(self.progress, 1)?;
             if let Some(cells) = self.row(fields)? {
                 return Ok(Some(cells));
             }

@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use crate::{
     anchor::{self, Keys},
-    backup::{self, Archived, Finding, Options, Progress, Wanted},
+    backup::{self, Archived, Finding, Options, Wanted},
     cli::{
         Exit, Failure,
         anchors::{Sources, threaded},
         config::Input,
+        progress::watch,
         store::load,
         table::{table, visible},
         text::{BAD, GOOD},
@@ -22,6 +23,7 @@ use crate::{
     clock::Clock,
     config::Config,
     objects::Vault,
+    progress::Progress,
     qwed::url::DatabaseUrl,
     state::Store,
 };
@@ -95,8 +97,7 @@ fn with<T>(
         let done = command(&archive).await;
         archive.store.close().await;
         done
-    })?
-    .map_err(Failure::could_not_check)
+    })
 }
 
 pub(super) fn create(input: &Input) -> Result<Exit, Failure> {
@@ -120,6 +121,7 @@ pub(super) fn create(input: &Input) -> Result<Exit, Failure> {
         let keys = Keys::new(key, &config.anchors.public_keys);
         let (now, options) = (Clock.now(), Options::default());
         let progress = Arc::new(Progress::default());
+        let _watch = watch(&progress, input.format == Format::Text);
         let made = backup::run(
             store, vault, &url, origin, &keys, &kek, now, options, &progress,
         )
@@ -287,6 +289,7 @@ pub(super) fn restore(arguments: &Restore) -> Result<Exit, Failure> {
         let sources = Sources::configured(config)?;
         let kek = backup::load_or_make_kek(config, false)?;
         let progress = Arc::new(Progress::default());
+        let _watch = watch(&progress, arguments.input.format == Format::Text);
         let (origin, keys) = (archive.origin(), &sources.keys);
         let restored =
             backup::restore(store, vault, origin, keys, &kek, &to, wanted, &progress).await?;

@@ -25,11 +25,11 @@ use super::{
     Options, Scope, VerifyError,
     conclude::{Asked, Bounds, Case, has_old_chain},
     part::Part,
-    progress::Progress,
     report::Report,
     scan::{Filter, Scanner},
 };
 use crate::{
+    progress::Progress,
     qwed::{Database, IdRange, Period, SMALL_ENTRIES},
     trail::{keys::KeyRing, segment::Folder},
 };

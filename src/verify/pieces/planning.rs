@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use super::{Layout, Piece, Plan};
 use crate::{
+    progress::Progress,
     qwed::{Database, IdRange, Period, survey::Sample},
     trail::{
         check::{Checker, HashState},
         keys::KeyRing,
         payload::Shape,
     },
-    verify::{Options, Scope, VerifyError, conclude::Asked, progress::Progress, scan::Scanner},
+    verify::{Options, Scope, VerifyError, conclude::Asked, scan::Scanner},
 };
 
 /// Samples for each piece: parts differ by an eighth or so.

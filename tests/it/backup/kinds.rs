@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use trailkeeper::{
     backup::Wanted,
+    progress::Progress,
     qwed::{Database, url::DatabaseUrl},
-    verify::{self, Options, Scope, progress::Progress, report::OrganizationReport},
+    verify::{self, Options, Scope, report::OrganizationReport},
 };
 
 use super::{AGENTS, Site, dump};

@@ -14,14 +14,13 @@ use rusqlite::types::ValueRef;
 use tempfile::TempDir;
 use trailkeeper::{
     anchor::{self, Keys},
-    backup::{
-        self, BackupError, Finding, FindingKind, Kek, Made, Options, Progress, Restored, Wanted,
-    },
+    backup::{self, BackupError, Finding, FindingKind, Kek, Made, Options, Restored, Wanted},
     checkpoint::note::SecretKey,
     clock::Clock,
     config::{Config, LockMode, Secret},
     demo::generator::{Generator, SqliteWriter},
     objects::Vault,
+    progress::Progress,
     qwed::url::DatabaseUrl,
     state::Store,
     verify::{Options as Verifying, Scope},

@@ -8,9 +8,10 @@ use rusqlite::Connection;
 use serde_json::Value;
 use trailkeeper::{
     demo::generator::{Generator, SqliteWriter},
+    progress::Progress,
     qwed::{Database, url::DatabaseUrl},
     trail::keys::{Key, KeyRing},
-    verify::{self, Options, Scope, VerifyError, progress::Progress, report::Report},
+    verify::{self, Options, Scope, VerifyError, report::Report},
 };
 
 /// The key that signed the fixtures.
