@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::state::{
-    Store,
+    StateError, Store,
     jobs::{Ending, Finish, Finished},
 };
 
@@ -56,12 +56,18 @@ async fn one(store: &Store, mut finish: Finish) -> Finished {
             Ok(written) => return written[0],
             Err(error) => {
                 tracing::warn!(job = finish.id, %error, "cannot write how the run ended; trying again");
-                failures += u32::from(store.ping().await.is_ok());
-                if failures == TRIES_ALONE {
+                let was_tried = failures >= TRIES_ALONE;
+                failures += match error {
+                    // What the run was to leave contradicts what is there, and others wait.
+                    StateError::Refused(_) => TRIES_ALONE,
+                    _ => u32::from(store.ping().await.is_ok()),
+                };
+                if failures >= TRIES_ALONE && !was_tried {
                     finish.ending = Ending::Failed {
                         error: format!("how the run ended could not be written: {error}"),
                         delay_micros: 0,
                     };
+                    continue;
                 }
             }
         }
