@@ -25,6 +25,8 @@ impl Program {
     pub(crate) fn verify(database: &Path) -> Self {
         Self::bare()
             .env("QWED_AUDIT_SECRET_KEY", FIXTURE_KEY)
+            // What a worker keeps on this machine is not for the program under test.
+            .env("TRAILKEEPER__DATA_DIR", "/nonexistent/trailkeeper")
             .args(["verify", "--database", &url(database)])
     }
 

@@ -110,6 +110,8 @@ pub(crate) fn program(url: &str, secret: &str) -> Command {
             command.env_remove(name);
         }
     }
+    // Nor is what a worker keeps on this machine.
+    command.env("TRAILKEEPER__DATA_DIR", "/nonexistent/trailkeeper");
     command
 }
 
