@@ -24,6 +24,8 @@ pub mod jobs;
 #[cfg(feature = "cli")]
 pub mod keys;
 #[cfg(feature = "cli")]
+pub mod ledger;
+#[cfg(feature = "cli")]
 pub mod metrics;
 #[cfg(feature = "cli")]
 pub mod objects;

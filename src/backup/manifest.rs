@@ -50,6 +50,8 @@ pub enum Kind {
     Anchor,
     /// A signed checkpoint of one trail.
     Checkpoint,
+    /// Entries of the compliance ledger.
+    Ledger,
 }
 
 impl Kind {
@@ -59,11 +61,12 @@ impl Kind {
             Self::Segment => "segment",
             Self::Anchor => "anchor",
             Self::Checkpoint => "checkpoint",
+            Self::Ledger => "ledger",
         }
     }
 
     pub(super) fn parse(name: &str) -> Option<Self> {
-        [Self::Segment, Self::Anchor, Self::Checkpoint]
+        [Self::Segment, Self::Anchor, Self::Checkpoint, Self::Ledger]
             .into_iter()
             .find(|kind| kind.name() == name)
     }
@@ -88,7 +91,7 @@ pub struct Object {
     pub table: String,
     /// The organisation that it is about; `none` for rows of no organisation, empty where it is about all of them.
     pub organization: String,
-    /// The lowest id in it; of an anchor or checkpoint, the anchor's number.
+    /// The lowest id in it; of an anchor or checkpoint, the anchor's number; of the ledger, that of its first entry.
     pub first_id: i64,
     /// The highest.
     pub last_id: i64,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::{
@@ -27,6 +28,8 @@ use crate::{
 
 /// Anchors that are read at once.
 const ANCHORS: u32 = 100;
+/// Entries of the ledger that make one object.
+const LEDGER_ENTRIES: u32 = 5000;
 
 /// How a backup is made.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +126,7 @@ pub async fn run(
     let produced = tokio::task::spawn_blocking(move || produce::all(&source)).await;
     let (dialect, schema) = produced.map_err(|error| BackupError::Refused(error.to_string()))??;
     put_anchors(&putter).await?;
+    put_ledger(&putter).await?;
 
     let newest = store.newest_archive_manifest().await?;
     let open = store.open_archive_objects().await?;
@@ -175,7 +179,7 @@ async fn summary(store: &Store, made: &Manifest, name: String) -> Result<Made, B
         number: made.number,
         manifest: name,
         entries: rows(|object| object.table == TRAIL),
-        rows: rows(|_| true),
+        rows: rows(|object| object.kind == Kind::Segment),
         objects: made.objects.len() as u64,
         anchors: anchors.count() as u64,
         size_bytes: made.objects.iter().map(|object| object.size_bytes).sum(),
@@ -247,6 +251,36 @@ async fn put_anchors(putter: &Putter) -> Result<(), BackupError> {
             }
             putter.store.note_archived_anchor(number).await?;
         }
+    }
+}
+
+/// Entries of the compliance ledger that are new: the signed notes, as lines of JSON.
+async fn put_ledger(putter: &Putter) -> Result<(), BackupError> {
+    let kind = Kind::Ledger.name();
+    loop {
+        let after = putter.store.archived_reach(kind, "").await?.unwrap_or(0);
+        let entries = putter.store.ledger_after(after, LEDGER_ENTRIES).await?;
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            return Ok(());
+        };
+        let (first_id, last_id) = (first.number, last.number);
+        let mut lines = String::new();
+        for entry in &entries {
+            let line = json!({ "number": entry.number, "note": entry.note });
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+        }
+        let digest = Digest::of(lines.as_bytes());
+        let object = ArchiveObject {
+            name: format!("ledger/{first_id}-{last_id}-{digest}.ndjson"),
+            kind: kind.to_owned(),
+            relation: kind.to_owned(),
+            first_id,
+            last_id,
+            row_count: entries.len() as i64,
+            ..ArchiveObject::default()
+        };
+        putter.put(object, lines.into()).await?;
     }
 }
 

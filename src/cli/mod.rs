@@ -12,6 +12,7 @@ mod enqueue;
 mod job;
 mod jobs;
 mod keygen;
+mod ledger;
 mod letters;
 mod migrate;
 mod progress;
@@ -102,6 +103,8 @@ enum Command {
     /// Make a key that signs anchors
     #[command(after_help = keygen::AFTER)]
     Keygen(keygen::Arguments),
+    /// What was done that an auditor asks about: list it, verify it
+    Ledger(ledger::Arguments),
     /// Look at schedules, pause them or run one now
     Schedules(schedules::Arguments),
     /// Queue a job
@@ -132,6 +135,7 @@ pub fn run() -> ExitCode {
         Command::Anchor(arguments) => anchor::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
+        Command::Ledger(arguments) => ledger::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Enqueue(arguments) => enqueue::run(*arguments),
         Command::Jobs(arguments) => jobs::run(&arguments),

@@ -16,6 +16,7 @@ pub mod data_keys;
 pub mod fault;
 pub mod inbox;
 pub mod jobs;
+pub mod ledger;
 mod migrate;
 pub mod outbox;
 pub mod schedules;

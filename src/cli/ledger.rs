@@ -1,0 +1,191 @@
+//! `trailkeeper ledger`, and entries that commands add to it.
+
+use std::io::{self, Write};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    Exit, Failure,
+    anchors::Sources,
+    config::Input,
+    store::with_store,
+    table::{table, visible},
+    text::{BAD, GOOD},
+    verify::{Format, print, print_json},
+};
+use crate::{
+    checkpoint::note::SecretKey,
+    clock::Clock,
+    config::Config,
+    ledger::{self, Act, Entry, Report, Scribe},
+    state::Store,
+};
+
+const AFTER: &str = "\
+The ledger has what this program did that an auditor asks about. Entries are signed with the anchor key and chained, and backups \
+carry them into the archive.
+
+Exit codes:
+  0  done
+  1  entries are missing or not what was signed
+  2  wrong usage or configuration
+  3  the database cannot be reached";
+
+/// What `ledger` takes.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List entries, the newest first
+    List(List),
+    /// Authenticate all entries and their chain
+    Verify(Input),
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// List at most so many
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// Only entries of this act, such as archive.drill
+    #[arg(long, value_name = "ACT")]
+    act: Option<String>,
+    #[command(flatten)]
+    input: Input,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    match &arguments.command {
+        Command::List(arguments) => list(arguments),
+        Command::Verify(input) => verify(input),
+    }
+}
+
+/// Who runs this command.
+pub(super) fn actor(command: &str) -> String {
+    let name = |variable| std::env::var(variable).ok().filter(|name| !name.is_empty());
+    let user = name("SUDO_USER")
+        .or_else(|| name("USER"))
+        .or_else(|| name("LOGNAME"));
+    match user {
+        Some(user) => format!("trailkeeper {command}, run by {user}"),
+        None => format!("trailkeeper {command}"),
+    }
+}
+
+/// Adds an entry; without a key it says that it did not.
+pub(super) async fn record(
+    store: &Store,
+    config: &Config,
+    key: Option<&SecretKey>,
+    actor: &str,
+    act: Act,
+    detail: Value,
+) -> anyhow::Result<()> {
+    let Some(key) = key else {
+        eprintln!("not in the ledger: the anchor key, which signs entries, is not here");
+        return Ok(());
+    };
+    let scribe = Scribe {
+        origin: &config.anchors.origin,
+        key,
+        actor,
+        now: Clock.now(),
+    };
+    Ok(scribe.note(store, act, detail).await?)
+}
+
+#[derive(Serialize)]
+struct Listed {
+    entries: Vec<Entry>,
+    /// Entries that are not what was signed.
+    findings: Vec<ledger::Finding>,
+}
+
+fn list(arguments: &List) -> Result<Exit, Failure> {
+    let List { limit, act, input } = arguments;
+    let listed = with_store(input.config.as_deref(), async |config, store| {
+        let keys = Sources::configured(config)?.keys;
+        let mut listed = Listed {
+            entries: Vec::new(),
+            findings: Vec::new(),
+        };
+        for row in store.newest_ledger(act.as_deref(), *limit).await? {
+            match ledger::open(&row, &config.anchors.origin, &keys) {
+                Ok(entry) => listed.entries.push(entry),
+                Err(detail) => listed.findings.push(ledger::Finding {
+                    number: row.number,
+                    detail,
+                }),
+            }
+        }
+        Ok(listed)
+    })?;
+    match input.format {
+        Format::Json => print_json(&listed)?,
+        Format::Text => print(|out| {
+            if listed.entries.is_empty() && listed.findings.is_empty() {
+                return writeln!(out, "no entries");
+            }
+            let row = |entry: &Entry| {
+                [
+                    entry.number.to_string().into(),
+                    entry.at.to_string().into(),
+                    visible(&entry.act).to_string().into(),
+                    visible(&entry.actor).to_string().into(),
+                ]
+            };
+            let rows: Vec<_> = listed.entries.iter().map(row).collect();
+            table(out, ["NUMBER", "TIME", "ACT", "BY"], &rows)?;
+            write_findings(out, &listed.findings)
+        })?,
+    }
+    Ok(exit(&listed.findings))
+}
+
+fn verify(input: &Input) -> Result<Exit, Failure> {
+    let report: Report = with_store(input.config.as_deref(), async |config, store| {
+        let keys = Sources::configured(config)?.keys;
+        Ok(ledger::verify(store, &config.anchors.origin, &keys).await?)
+    })?;
+    match input.format {
+        Format::Json => print_json(&report)?,
+        Format::Text => print(|out| {
+            write_findings(out, &report.findings)?;
+            match (report.findings.len(), report.entries) {
+                (0, 0) => writeln!(out, "no entries"),
+                (0, entries) => writeln!(
+                    out,
+                    "{GOOD}{entries} entries are as they were signed{GOOD:#}"
+                ),
+                (found, entries) => writeln!(
+                    out,
+                    "{found} findings; {entries} entries are as they were signed"
+                ),
+            }
+        })?,
+    }
+    Ok(exit(&report.findings))
+}
+
+fn write_findings(out: &mut dyn Write, findings: &[ledger::Finding]) -> io::Result<()> {
+    for finding in findings {
+        let detail = visible(&finding.detail);
+        writeln!(out, "{BAD}entry {}{BAD:#}: {detail}", finding.number)?;
+    }
+    Ok(())
+}
+
+fn exit(findings: &[ledger::Finding]) -> Exit {
+    match findings.is_empty() {
+        true => Exit::Intact,
+        false => Exit::Tampered,
+    }
+}
