@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{AnchorError, Keys, checkpoint_origin, decode, encode};
+use super::{AnchorError, Keys, checkpoint_origin, decode, encode, pages::read_pages};
 use crate::{
     checkpoint::{
         anchored::KeptLeaf,
@@ -18,7 +18,7 @@ use crate::{
         tree_head::Checkpoint,
     },
     progress::Progress,
-    qwed::{Database, IdRange, ReadError, Reader, url::DatabaseUrl},
+    qwed::{Database, IdRange, Reader, url::DatabaseUrl},
     state::{
         Store,
         anchors::{AnchorRun, CheckpointRow, TileRow, Which},
@@ -31,8 +31,6 @@ use crate::{
 
 /// Tiles of one transaction: a few megabytes.
 const BATCH: usize = 256;
-/// Ids between two looks at whether to stop.
-const PAGE_IDS: u64 = 1 << 20;
 
 /// An anchor that is signed and not kept yet.
 #[derive(Debug, Clone)]
@@ -292,38 +290,11 @@ impl Writer<'_> {
     ) -> Result<u64, AnchorError> {
         let begin = self.tree.frontier.end();
         let mut failed = false;
-        let mut low = range.low;
-        // In pages, so that a wish to stop and a writer that failed are noticed; each begins where entries are, however
-        // far apart their ids.
-        while !failed
-            && low <= range.high
-            && let Some(left) = reader.bounds(
-                Some(self.organization_id),
-                IdRange {
-                    low,
-                    high: range.high,
-                },
-            )?
-        {
-            if progress.is_stopped() {
-                return Err(AnchorError::Interrupted);
-            }
-            let page = IdRange {
-                low: left.low,
-                high: left.low.saturating_add_unsigned(PAGE_IDS).min(left.high),
-            };
-            let result: Result<(), ReadError> =
-                reader.read(Some(self.organization_id), page, |row| {
-                    self.push(row, hasher);
-                    failed |= self.batch.len() >= BATCH && !self.flush();
-                    progress.add(1, 0);
-                });
-            result?;
-            let Some(next) = page.high.checked_add(1) else {
-                break;
-            };
-            low = next;
-        }
+        read_pages(reader, self.organization_id, range, progress, |row| {
+            self.push(row, hasher);
+            failed |= self.batch.len() >= BATCH && !self.flush();
+            !failed
+        })?;
         if failed || !self.flush() {
             return Err(AnchorError::Interrupted);
         }

@@ -20,15 +20,19 @@
 mod key;
 mod load;
 mod make;
+mod pages;
 mod prove;
+mod walk;
 
 use thiserror::Error;
 
+pub(crate) use self::pages::read_pages;
 pub use self::{
     key::{Keys, generate_key, load_key, load_or_make_key, may_make_key, public_keys},
     load::{Loaded, load},
     make::{Made, make},
     prove::{prove_consistency, prove_inclusion},
+    walk::{Signed, Walked, signed, walk},
 };
 use crate::{
     checkpoint::{anchored::KeptLeaf, merkle::Hash},

@@ -34,12 +34,7 @@ pub async fn load(
     origin: &str,
     keys: &[VerifierKey],
 ) -> Result<(Vec<Archived>, Vec<Finding>), BackupError> {
-    let mut names: Vec<String> = vault
-        .list("manifests/")
-        .map_ok(|listed| listed.name)
-        .try_collect()
-        .await?;
-    names.sort_unstable();
+    let names = names(vault).await?;
     let mut manifests: BTreeMap<i64, Archived> = BTreeMap::new();
     let mut findings = Vec::new();
     let mut finding = |kind, object: &str, detail: String| {
@@ -105,4 +100,26 @@ pub async fn load(
         previous = Some(archived);
     }
     Ok((manifests.into_values().collect(), findings))
+}
+
+/// The names of manifests, in order of number; of whatever else stands there, too.
+pub(super) async fn names(vault: &Vault) -> Result<Vec<String>, BackupError> {
+    let listed = vault.list("manifests/").map_ok(|listed| listed.name);
+    let mut names: Vec<String> = listed.try_collect().await?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// What stands under a manifest's name, if one of `keys` signed it.
+pub(super) async fn read(
+    vault: &Vault,
+    name: &str,
+    origin: &str,
+    keys: &[VerifierKey],
+) -> Result<Option<Manifest>, BackupError> {
+    match vault.get(name, None).await {
+        Ok(bytes) => Ok(Manifest::open(&bytes, origin, keys).ok()),
+        Err(VaultError::NotFound { .. } | VaultError::Name { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -5,9 +5,10 @@ use anyhow::bail;
 use super::Failure;
 use crate::{
     anchor::{self, AnchorError, Loaded},
-    backup::BackupError,
+    backup::{BackupError, Vouchers},
     checkpoint::note::VerifierKey,
     config::Config,
+    objects::Vault,
     state::{Found, Store},
     verify::report::AnchorsReport,
 };
@@ -82,6 +83,22 @@ impl Anchors {
             findings: self.loaded.findings.clone(),
         }
     }
+}
+
+/// The anchors of the configured archive.
+pub(super) fn archived(config: &Config, keys: &[VerifierKey]) -> anyhow::Result<Vouchers> {
+    if keys.is_empty() {
+        bail!(
+            "no key says whether the archive's anchors were signed: give their public key (anchors.public_keys, --public-key)"
+        );
+    }
+    let vault = Vault::open(config)?;
+    let origin = &config.anchors.origin;
+    let vouchers = runtime()?.block_on(Vouchers::load(&vault, origin, keys))?;
+    if vouchers.is_empty() {
+        bail!("there are no anchors in the archive {}", vault.location());
+    }
+    Ok(vouchers)
 }
 
 /// A runtime whose connections go on while another thread waits for them.

@@ -10,10 +10,11 @@ use serde::Serialize;
 
 use super::{
     Exit, Failure,
-    anchors::{Anchors, Sources},
+    anchors::{Anchors, Sources, archived},
     progress, text,
 };
 use crate::{
+    backup::{BackupError, Vouchers},
     clock::Clock,
     config::{Config, ConfigError, Environment, Secret, parse_micros},
     progress::Progress,
@@ -87,8 +88,9 @@ pub(super) struct Arguments {
     /// Check only what came after the newest anchor, if it fits to that; everything otherwise
     #[arg(long, conflicts_with_all = ["from", "to", "entries"])]
     since_anchor: bool,
-    /// Anchors to compare with: the URL of the state database that has them, or "none" [default: configuration]
-    #[arg(long, value_name = "URL|none")]
+    /// Anchors to compare with: the URL of the state database that has them, "archive" for those in the configured archive, or
+    /// "none" [default: the configured state database]
+    #[arg(long, value_name = "URL|archive|none")]
     anchors: Option<String>,
     /// The public key that anchors are signed with, or @ and a file that holds it [default: configuration]
     #[arg(long, value_name = "KEY")]
@@ -179,20 +181,19 @@ fn trails(
     ring: &Arc<KeyRing>,
     scope: &Scope,
 ) -> Result<Exit, Failure> {
-    let max_findings = arguments.max_findings.unwrap_or(config.verify.max_findings);
-    let mut options = Options {
-        max_findings: max_findings as usize,
-        ..Options::default()
-    };
-    let configured = Some(config.verify.threads).filter(|threads| *threads > 0);
-    if let Some(threads) = arguments.threads.or(configured) {
+    let mut options = Options::configured(&config.verify, database.dialect());
+    if let Some(max_findings) = arguments.max_findings {
+        options.max_findings = max_findings as usize;
+    }
+    if let Some(threads) = arguments.threads {
         options.threads = threads.into();
-    } else if matches!(database, Database::Postgres(_)) {
-        // A reader waits for its server now and then; one more keeps the cores busy.
-        options.threads += 1;
     }
     let started = Clock.now();
-    let anchors = anchors(arguments, config).map_err(Failure::could_not_check)?;
+    let vouchers = vouchers(arguments, config).map_err(Failure::could_not_check)?;
+    let anchors = match vouchers {
+        Some(_) => None,
+        None => anchors(arguments, config).map_err(Failure::could_not_check)?,
+    };
     let anchored = anchors
         .as_ref()
         .and_then(|anchors| anchors.loaded.anchored.clone());
@@ -217,6 +218,21 @@ fn trails(
         }
         Ok(None) => verify::verify(database, ring, scope, &options, &progress),
         Err(error) => Err(error),
+    };
+    let verified = match (verified, &vouchers) {
+        (Ok(mut report), Some(vouchers)) => {
+            let (organizations, limit) = (&scope.organizations, options.max_findings);
+            let vouched = vouchers.vouch(database, organizations, limit, &mut report, &progress);
+            match vouched {
+                Err(BackupError::Interrupted) => Err(VerifyError::Interrupted(Coverage {
+                    entries: progress.rows(),
+                    fraction: progress.fraction(),
+                })),
+                Err(error) => return Err(Failure::could_not_check(error)),
+                Ok(()) => Ok(report),
+            }
+        }
+        (verified, _) => verified,
     };
     drop(watch);
     match verified {
@@ -250,6 +266,26 @@ fn trails(
     }
 }
 
+/// The archive's anchors, where those are asked for.
+fn vouchers(arguments: &Arguments, config: &Config) -> anyhow::Result<Option<Vouchers>> {
+    if arguments.anchors.as_deref() != Some("archive") {
+        return Ok(None);
+    }
+    if arguments.since_anchor || arguments.from.is_some() || arguments.to.is_some() {
+        anyhow::bail!(
+            "--anchors archive compares whole trails; leave out --since-anchor, --from and --to"
+        );
+    }
+    archived(config, &sources(arguments, config)?.keys).map(Some)
+}
+
+fn sources(arguments: &Arguments, config: &Config) -> anyhow::Result<Sources> {
+    match &arguments.public_key {
+        Some(key) => Sources::given(key),
+        None => Sources::configured(config),
+    }
+}
+
 /// The anchors that the command line or the configuration names; `None` where there are none to be had.
 fn anchors(arguments: &Arguments, config: &Config) -> anyhow::Result<Option<Anchors>> {
     let state = config.state_url();
@@ -261,10 +297,7 @@ fn anchors(arguments: &Arguments, config: &Config) -> anyhow::Result<Option<Anch
         Some(url) => url,
         None => state.expose(),
     };
-    let sources = match &arguments.public_key {
-        Some(key) => Sources::given(key)?,
-        None => Sources::configured(config)?,
-    };
+    let sources = sources(arguments, config)?;
     let anchors = Anchors::load(url, &config.anchors.origin, &sources.keys)?;
     let is_asked_for =
         arguments.anchors.is_some() || arguments.public_key.is_some() || arguments.since_anchor;

@@ -3,6 +3,9 @@
 use super::Services;
 use crate::{
     anchor::{self, AnchorError, Keys, Loaded},
+    backup::{self, BackupError},
+    checkpoint::note::VerifierKey,
+    objects::Vault,
     runtime::job::{Context, JobError},
     trail::finding::{AnchorFinding, Kind, Severity},
 };
@@ -79,5 +82,23 @@ pub(super) async fn load(
             .findings
             .push(AnchorFinding::new(Kind::AnchorGap, gone));
     }
+    if number.is_none() {
+        loaded
+            .findings
+            .extend(compare_archived(context, &keys).await);
+    }
     Ok(loaded)
+}
+
+/// What the archive says of our anchors. That it cannot be asked must not keep a trail from being verified.
+async fn compare_archived(context: &Context<Services>, keys: &[VerifierKey]) -> Vec<AnchorFinding> {
+    let config = &context.services.config;
+    let compared = async {
+        let vault = Vault::open(config)?;
+        backup::compare_archived(&vault, &context.store, &config.anchors.origin, keys).await
+    };
+    compared.await.unwrap_or_else(|error: BackupError| {
+        tracing::warn!(%error, "the anchors were not compared with those in the archive");
+        Vec::new()
+    })
 }

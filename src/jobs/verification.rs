@@ -29,10 +29,11 @@ pub(super) async fn run<T: Send + 'static>(
     let inner = Arc::clone(&progress);
     let thread = tokio::task::spawn_blocking(move || {
         let url: &DatabaseUrl = &services.qwed;
+        let database = Database::open(url)?;
         let work_with = Work {
-            database: Database::open(url)?,
+            options: Options::configured(&services.config.verify, database.dialect()),
+            database,
             ring: Arc::clone(&services.ring),
-            options: options(&services, url),
             progress: inner,
         };
         work(&work_with)
@@ -40,21 +41,6 @@ pub(super) async fn run<T: Send + 'static>(
     let entries = &context.services.metrics.entries;
     let result = follow(context, &progress, thread, |rows| entries.inc_by(rows)).await;
     result.map_err(JobError::retry)?.map_err(decide)
-}
-
-fn options(services: &Services, url: &DatabaseUrl) -> Options<'static> {
-    let verify = &services.config.verify;
-    let mut options = Options {
-        max_findings: verify.max_findings as usize,
-        ..Options::default()
-    };
-    if verify.threads > 0 {
-        options.threads = verify.threads.into();
-    } else if matches!(url, DatabaseUrl::Postgres(_)) {
-        // A reader waits for its server now and then; one more keeps the cores busy.
-        options.threads += 1;
-    }
-    options
 }
 
 /// Whether trying again may help.

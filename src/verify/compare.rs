@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     conclude::Bounds,
-    report::{AnchorReport, OrganizationReport},
+    report::{AnchorReport, OrganizationReport, organization_of},
     scan::Worker,
 };
 use crate::{
@@ -38,7 +38,7 @@ pub(super) fn nothing(
     is_wanted: impl Fn(i64) -> bool,
 ) {
     for (&id, tree) in anchored.trees.iter().filter(|&(&id, _)| is_wanted(id)) {
-        let report = report_of(organizations, id);
+        let report = organization_of(organizations, id);
         let compared = Stretch::default().finish(&tree.tree);
         report.anchor = Some(anchor_report(anchored, tree, &compared));
         if tree.tree.size > 0 {
@@ -65,7 +65,7 @@ impl Comparison<'_> {
             } else {
                 self.diagnose(worker, id, &tree.tree, &compared)?
             };
-            let report = report_of(organizations, id);
+            let report = organization_of(organizations, id);
             report.anchor = Some(anchor_report(self.anchored, tree, &compared));
             for finding in findings {
                 report.doubt(finding, self.limit);
@@ -196,17 +196,6 @@ fn vanished(anchored: &Anchored, tree: &Tree) -> Finding {
 fn span(tree: &Tree, tile: u64, entries: u64, kind: Kind, detail: String) -> Finding {
     let first = tree.first_ids.get(tile as usize).copied();
     Finding::new(first.unwrap_or_default(), kind, detail).over(tree.last_id, entries)
-}
-
-fn report_of(organizations: &mut Vec<OrganizationReport>, id: i64) -> &mut OrganizationReport {
-    let at = organizations.partition_point(|report| report.organization_id < Some(id));
-    let is_there = organizations
-        .get(at)
-        .is_some_and(|report| report.organization_id == Some(id));
-    if !is_there {
-        organizations.insert(at, OrganizationReport::without_entries(id));
-    }
-    &mut organizations[at]
 }
 
 fn anchor_report(anchored: &Anchored, tree: &AnchoredTree, compared: &Compared) -> AnchorReport {

@@ -30,8 +30,9 @@ use self::{
 };
 use crate::{
     checkpoint::anchored::Anchored,
+    config,
     progress::Progress,
-    qwed::{Database, Period, ReadError},
+    qwed::{Database, Dialect, Period, ReadError},
     trail::keys::KeyRing,
 };
 
@@ -67,6 +68,24 @@ impl Default for Options<'_> {
             range_ids: 16 << 10,
             anchored: None,
         }
+    }
+}
+
+impl Options<'_> {
+    /// As the configuration has it.
+    #[must_use]
+    pub fn configured(section: &config::Verify, dialect: Dialect) -> Self {
+        let mut options = Self {
+            max_findings: section.max_findings as usize,
+            ..Self::default()
+        };
+        if section.threads > 0 {
+            options.threads = section.threads.into();
+        } else if dialect == Dialect::Postgresql {
+            // A reader waits for its server now and then; one more keeps the cores busy.
+            options.threads += 1;
+        }
+        options
     }
 }
 

@@ -185,7 +185,7 @@ impl OrganizationReport {
     }
 
     /// Entries without hash that an anchor covers are as they were since then, and no longer in doubt.
-    pub(super) fn vouch_for_legacy(&mut self, anchored: &AnchoredTree) {
+    pub(crate) fn vouch_for_legacy(&mut self, anchored: &AnchoredTree) {
         let last_id = |finding: &Finding| finding.last_entry_id.unwrap_or(finding.entry_id);
         let legacy = self
             .findings
@@ -260,7 +260,7 @@ impl OrganizationReport {
     }
 
     /// Adds a finding that leaves an intact trail in doubt.
-    pub(super) fn doubt(&mut self, finding: Finding, limit: usize) {
+    pub(crate) fn doubt(&mut self, finding: Finding, limit: usize) {
         self.verdict = self.verdict.max(Verdict::of(finding.severity));
         self.findings_total += 1;
         let at = self
@@ -277,6 +277,21 @@ impl OrganizationReport {
     }
 }
 
+/// The report of an organisation among those of others, which are in order of id.
+pub(super) fn organization_of(
+    organizations: &mut Vec<OrganizationReport>,
+    id: i64,
+) -> &mut OrganizationReport {
+    let at = organizations.partition_point(|report| report.organization_id < Some(id));
+    let is_there = organizations
+        .get(at)
+        .is_some_and(|report| report.organization_id == Some(id));
+    if !is_there {
+        organizations.insert(at, OrganizationReport::without_entries(id));
+    }
+    &mut organizations[at]
+}
+
 impl Report {
     /// Notes when the verification ran, and from that its rate.
     pub fn set_times(&mut self, started: Timestamp, ended: Timestamp) {
@@ -284,6 +299,17 @@ impl Report {
         self.started_at = started.to_string();
         self.duration_seconds = (seconds * 1e6).round() / 1e6;
         self.entries_per_second = (self.entries as f64 / seconds) as u64;
+    }
+
+    /// What is said of an organisation, which may not have been said anything of yet.
+    pub(crate) fn organization(&mut self, id: i64) -> &mut OrganizationReport {
+        organization_of(&mut self.organizations, id)
+    }
+
+    /// Takes the verdict anew from those on the organisations, after they changed.
+    pub(crate) fn judge_again(&mut self) {
+        let verdicts = self.organizations.iter().map(|it| it.verdict);
+        self.verdict = verdicts.max().unwrap_or(Verdict::Intact);
     }
 
     /// Adds what was found about the anchors.

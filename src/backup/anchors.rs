@@ -1,0 +1,92 @@
+//! Anchors as the archive has them, out of reach of whoever writes to our database.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    BackupError,
+    archived::Archived,
+    manifest::Kind,
+    verify::{Finding, FindingKind},
+};
+use crate::{
+    checkpoint::{
+        inventory::Inventory,
+        note::{Note, VerifierKey},
+    },
+    objects::{Digest, Vault, VaultError},
+};
+
+/// Objects that are fetched side by side.
+const SIDE_BY_SIDE: usize = 16;
+
+/// The inventories that manifests name, in order of number, and what is wrong with them.
+///
+/// # Errors
+/// If the store cannot be read.
+pub(super) async fn inventories(
+    vault: &Vault,
+    manifests: &[Archived],
+    origin: &str,
+    keys: &[VerifierKey],
+) -> Result<(Vec<Inventory>, Vec<Finding>), BackupError> {
+    let objects = manifests.iter().flat_map(|it| &it.manifest.objects);
+    let anchors = objects.filter(|object| object.kind == Kind::Anchor);
+    let fetched = stream::iter(anchors).map(|object| async move {
+        match vault.get(&object.name, object.version.as_deref()).await {
+            Ok(bytes) => Ok((object, Some(bytes))),
+            Err(VaultError::NotFound { .. }) => Ok((object, None)),
+            Err(error) => Err(BackupError::from(error)),
+        }
+    });
+    let fetched: Vec<_> = fetched.buffered(SIDE_BY_SIDE).try_collect().await?;
+    let mut inventories: Vec<Inventory> = Vec::with_capacity(fetched.len());
+    let mut findings = Vec::new();
+    let mut find = |kind, object: &str, detail: String| {
+        findings.push(Finding {
+            kind,
+            object: object.to_owned(),
+            detail,
+        });
+    };
+    for (object, bytes) in fetched {
+        let Some(bytes) = bytes else {
+            let gone = "it is gone".to_owned();
+            find(FindingKind::ObjectMissing, &object.name, gone);
+            continue;
+        };
+        let sha256 = Digest::of(&bytes).to_string();
+        if sha256 != object.sha256 {
+            let detail = format!("its SHA-256 is {sha256} and was {}", object.sha256);
+            find(FindingKind::ObjectChanged, &object.name, detail);
+            continue;
+        }
+        match open(&bytes, origin, keys) {
+            Err(problem) => find(FindingKind::AnchorBroken, &object.name, problem),
+            Ok(inventory) => {
+                let before = inventories.last();
+                let expected = before.map_or(0, |before| before.number) + 1;
+                if inventory.number != expected {
+                    let detail = format!(
+                        "it is anchor {}, and {expected} was to come",
+                        inventory.number
+                    );
+                    find(FindingKind::AnchorBroken, &object.name, detail);
+                } else if inventory.previous != before.map(Inventory::digest) {
+                    let detail = "it was made after another anchor than the one before".to_owned();
+                    find(FindingKind::AnchorBroken, &object.name, detail);
+                }
+                inventories.push(inventory);
+            }
+        }
+    }
+    Ok((inventories, findings))
+}
+
+fn open(bytes: &[u8], origin: &str, keys: &[VerifierKey]) -> Result<Inventory, String> {
+    let note = Note::from_bytes(bytes).map_err(|error| error.to_string())?;
+    let inventory = Inventory::open(&note, keys).map_err(|error| error.to_string())?;
+    if inventory.origin != origin {
+        return Err(format!("it is an anchor of {:?}", inventory.origin));
+    }
+    Ok(inventory)
+}
