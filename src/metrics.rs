@@ -134,6 +134,16 @@ metrics! {
     verified_seconds: GaugeVec = "trailkeeper_trail_last_verified_timestamp_seconds" ["organization"];
     /// Entries that this worker checked.
     entries: IntCounter = "trailkeeper_entries_checked_total" [];
+    /// When the newest backup was made, in seconds since 1970; 0 where there is none.
+    backup_seconds: Gauge = "trailkeeper_backup_newest_timestamp_seconds" [];
+    /// Objects that the newest backup put and that are not locked as configured.
+    not_locked: IntGauge = "trailkeeper_backup_objects_not_locked" [];
+    /// When the newest drill of the archive ended, in seconds since 1970; 0 where there was none.
+    drill_seconds: Gauge = "trailkeeper_drill_last_timestamp_seconds" [];
+    /// Whether the newest drill passed.
+    drill_passed: IntGauge = "trailkeeper_drill_passed" [];
+    /// How long restoring took in the newest drill, in seconds.
+    drill_recovery_seconds: Gauge = "trailkeeper_drill_recovery_seconds" [];
     /// Active API keys by organisation and status.
     api_keys: IntGaugeVec = "trailkeeper_api_keys" ["organization", "status"];
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    ledger::{self, Act},
     metrics::Metrics,
     state::{
         StateError, Store,
@@ -47,6 +48,7 @@ impl Sampler {
     async fn sample(&mut self) -> Result<(), StateError> {
         self.jobs().await?;
         self.verdicts().await?;
+        self.archive().await?;
         self.api_keys().await
     }
 
@@ -84,6 +86,31 @@ impl Sampler {
                 .verified_seconds
                 .with_label_values(&[&row.organization])
                 .set(row.checked_at as f64 / 1e6);
+        }
+        Ok(())
+    }
+
+    /// The newest backup and the newest drill.
+    async fn archive(&self) -> Result<(), StateError> {
+        let Metrics {
+            backup_seconds,
+            not_locked,
+            drill_seconds,
+            drill_passed,
+            drill_recovery_seconds,
+            ..
+        } = &self.metrics;
+        if let Some(newest) = self.store.newest_archive_manifest().await? {
+            backup_seconds.set(newest.made_at as f64 / 1e6);
+            let unlocked = self.store.unlocked_archive_objects(newest.number).await?;
+            not_locked.set(unlocked.len() as i64);
+        }
+        let newest = self.store.newest_ledger(Some(Act::Drill.name()), 1).await?;
+        if let Some(row) = newest.first() {
+            let detail = ledger::detail(row);
+            drill_seconds.set(row.at as f64 / 1e6);
+            drill_passed.set(i64::from(detail["passed"] == true));
+            drill_recovery_seconds.set(detail["recovery_seconds"].as_f64().unwrap_or_default());
         }
         Ok(())
     }

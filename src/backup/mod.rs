@@ -24,7 +24,9 @@
 //! Left out: a lock between two runs at once (the second fails at a write, and an object may be left that no manifest names,
 //! which `verify` lists), and segments that outlive their retention.
 
+mod anchors;
 mod archived;
+mod drill;
 mod envelope;
 mod kek;
 mod keyring;
@@ -34,20 +36,25 @@ mod personal;
 mod produce;
 mod restore;
 mod run;
+mod scratch;
 mod segment;
 mod verify;
+mod vouch;
 
 use thiserror::Error;
 
 pub use self::{
     archived::{Archived, load},
+    drill::{Drill, Drilled, drill},
     envelope::{DataKey, KEY_BYTES, Kek, Place},
     kek::{kek, load_or_make_kek, read_kek},
     keyring::{rewrap, subject},
     manifest::{Kind, Manifest, Object},
     restore::{Restored, Wanted, restore},
     run::{Made, Options, Unlocked, run},
+    scratch::scratch_server,
     verify::{Finding, FindingKind, Report, verify},
+    vouch::{Vouchers, compare_archived},
 };
 use crate::{objects::VaultError, qwed::ReadError, state::StateError};
 

@@ -46,6 +46,8 @@ pub enum FindingKind {
     ObjectHidden,
     /// An object is not locked as configured, or not for as long as it was to be.
     NotLocked,
+    /// An anchor is not what was signed, or does not follow the one before.
+    AnchorBroken,
 }
 
 impl FindingKind {
@@ -60,6 +62,7 @@ impl FindingKind {
             Self::ObjectChanged => "object_changed",
             Self::ObjectHidden => "object_hidden",
             Self::NotLocked => "not_locked",
+            Self::AnchorBroken => "anchor_broken",
         }
     }
 }
@@ -106,7 +109,7 @@ pub async fn verify(
         report.compare_newest(store, manifests.last()).await?;
     }
     let mut present = HashSet::new();
-    for prefix in ["segments/", "anchors/"] {
+    for prefix in ["segments/", "anchors/", "ledger/"] {
         let listed = vault.list(prefix).map_ok(|listed| listed.name);
         present.extend(listed.try_collect::<Vec<_>>().await?);
     }

@@ -1,6 +1,7 @@
 //! `trailkeeper archive`.
 
 mod backups;
+mod drill;
 
 use std::io::{self, Write};
 
@@ -41,6 +42,9 @@ enum Command {
     /// Restore the archive into an empty database
     #[command(after_help = backups::AFTER)]
     Restore(backups::Restore),
+    /// Prove that the archive can be restored: into a scratch database, compared with anchors and the live trail
+    #[command(after_help = drill::AFTER)]
+    Drill(Input),
     /// After a change of the key-encryption key: wrap all data keys with the new one
     #[command(after_help = backups::AFTER)]
     Rewrap(backups::Rewrap),
@@ -64,6 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::List(input) => backups::list(input),
         Command::Verify(input) => backups::verify(input),
         Command::Restore(arguments) => backups::restore(arguments),
+        Command::Drill(input) => drill::run(input),
         Command::Rewrap(arguments) => backups::rewrap(arguments),
         Command::Doctor(input) => doctor(input),
     }

@@ -142,6 +142,7 @@ fn database_urls(loaded: &Loaded, _: &Environment) -> Vec<Problem> {
     let urls = [
         ("qwed.database_url", &config.qwed.database_url),
         ("keys.flag_database_url", &config.keys.flag_database_url),
+        ("backup.scratch_url", &config.backup.scratch_url),
     ];
     let broken = urls.into_iter().filter(|(_, url)| !url.is_empty());
     let broken = broken.filter_map(|(key, url)| {

@@ -122,6 +122,12 @@ impl Config {
         self.data_dir.join("backup.kek")
     }
 
+    /// The directory in which drills make their scratch databases where `backup.scratch_url` is not set.
+    #[must_use]
+    pub fn scratch_directory(&self) -> PathBuf {
+        self.data_dir.join("scratch")
+    }
+
     /// Where objects are kept, by default files in the data directory.
     #[must_use]
     pub fn objects_url(&self) -> Secret {

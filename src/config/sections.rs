@@ -278,6 +278,10 @@ pub struct Backup {
     pub kek: Secret,
     /// The file that holds it instead.
     pub kek_file: PathBuf,
+    /// A PostgreSQL server for the scratch databases of drills; see [`super::Config::scratch_directory`].
+    pub scratch_url: Secret,
+    /// The file that holds it instead.
+    pub scratch_url_file: PathBuf,
 }
 
 impl Backup {

@@ -73,7 +73,7 @@ impl Job<Services> for Backup {
     }
 }
 
-fn decide(error: BackupError) -> JobError {
+pub(super) fn decide(error: BackupError) -> JobError {
     if error.is_transient() {
         JobError::retry(error)
     } else {

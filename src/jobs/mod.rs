@@ -6,6 +6,7 @@ pub mod anchor;
 mod anchoring;
 pub mod backup;
 pub mod check_api_keys;
+pub mod drill;
 #[cfg(feature = "probe")]
 pub mod probe;
 mod verification;
@@ -85,6 +86,7 @@ pub fn registry(config: &Config) -> Registry<Services> {
         .with::<anchor::Anchor>()
         .with::<backup::Backup>()
         .with::<check_api_keys::CheckApiKeys>()
+        .with::<drill::Drill>()
         .with::<verify_piece::VerifyPiece>()
         .with::<verify_trail::VerifyTrail>();
     #[cfg(feature = "probe")]

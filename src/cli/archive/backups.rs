@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     anchor::{self, Keys},
@@ -14,6 +15,7 @@ use crate::{
         Exit, Failure,
         anchors::{Sources, threaded},
         config::Input,
+        ledger::{actor, record},
         progress::watch,
         store::load,
         table::{table, visible},
@@ -22,6 +24,7 @@ use crate::{
     },
     clock::Clock,
     config::Config,
+    ledger::Act,
     objects::Vault,
     progress::Progress,
     qwed::url::DatabaseUrl,
@@ -63,10 +66,10 @@ pub(super) struct Rewrap {
 }
 
 /// What commands of the archive work with.
-struct Archive {
-    config: Config,
-    store: Store,
-    vault: Vault,
+pub(super) struct Archive {
+    pub(super) config: Config,
+    pub(super) store: Store,
+    pub(super) vault: Vault,
 }
 
 impl Archive {
@@ -81,13 +84,32 @@ impl Archive {
         })
     }
 
+    /// Adds an entry to the ledger.
+    pub(super) async fn record(
+        &self,
+        command: &str,
+        act: Act,
+        detail: Value,
+    ) -> anyhow::Result<()> {
+        let key = anchor::load_key(&self.config.anchor_key_file())?;
+        record(
+            &self.store,
+            &self.config,
+            key.as_ref(),
+            &actor(command),
+            act,
+            detail,
+        )
+        .await
+    }
+
     fn origin(&self) -> &str {
         &self.config.anchors.origin
     }
 }
 
 /// Runs a command with the archive of the configuration.
-fn with<T>(
+pub(super) fn with<T>(
     input: &Input,
     command: impl AsyncFnOnce(&Archive) -> anyhow::Result<T>,
 ) -> Result<T, Failure> {
@@ -293,6 +315,11 @@ pub(super) fn restore(arguments: &Restore) -> Result<Exit, Failure> {
         let (origin, keys) = (archive.origin(), &sources.keys);
         let restored =
             backup::restore(store, vault, origin, keys, &kek, &to, wanted, &progress).await?;
+        let mut detail = serde_json::to_value(&restored)?;
+        detail["to"] = to.to_string().into();
+        archive
+            .record("archive restore", Act::Restore, detail)
+            .await?;
         Ok(restored)
     })?;
     match arguments.input.format {
@@ -343,10 +370,15 @@ pub(super) fn rewrap(arguments: &Rewrap) -> Result<Exit, Failure> {
             let found = backup::read_kek(path)?;
             former.push(found.with_context(|| format!("there is no {}", path.display()))?);
         }
-        Ok(Rewrapped {
+        let rewrapped = Rewrapped {
             data_keys: backup::rewrap(&archive.store, &kek, &former).await?,
             kek: kek.id(),
-        })
+        };
+        let detail = serde_json::to_value(&rewrapped)?;
+        archive
+            .record("archive rewrap", Act::Rewrap, detail)
+            .await?;
+        Ok(rewrapped)
     })?;
     match arguments.input.format {
         Format::Json => print_json(&rewrapped)?,

@@ -1,10 +1,12 @@
 //! The archive: what is restored is what was archived, whatever happened in between.
 
+mod drill;
 mod erased;
 mod faults;
 mod found;
 mod kinds;
 mod outside;
+mod vouchers;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -13,8 +13,9 @@ use crate::support::{
     ceph::Ceph,
     program::Program,
     store::{TestStore, block_on},
+    tamper::Trail,
     tools::tool,
-    trails::{KEY, fixture},
+    trails::{FIXTURE_KEY, fixture},
 };
 
 #[test]
@@ -35,6 +36,9 @@ fn ceph_locks_a_backup_and_gives_it_back() {
         site.append(generator, 30);
         site.backup(store).await;
         site.assert_sound(store).await;
+        let drilled = site.drill(&test).await;
+        assert_eq!((drilled.passed, &drilled.problems), (true, &vec![]));
+        assert_eq!((drilled.same_as_live, drilled.anchors), (230, 1));
         let name = first.manifest.as_str();
         let head = site.vault.head(name, None).await.unwrap();
         let deleted = site.vault.delete_version(name, head.version.as_deref());
@@ -108,7 +112,8 @@ fn an_operator_archives_and_restores() {
                 "DATABASE_URL",
                 format!("sqlite:///{}", at.join("qwed.db").display()),
             )
-            .env("QWED_AUDIT_SECRET_KEY", KEY)
+            .env("QWED_AUDIT_SECRET_KEY", FIXTURE_KEY)
+            .env("USER", "ada")
             .args(arguments)
     };
     let succeeds = |arguments: &[&str]| {
@@ -159,6 +164,59 @@ fn an_operator_archives_and_restores() {
     assert_eq!(succeeds(&["archive", "create"])["number"], json!(2));
     let text = program(&["archive", "verify"]).run().stdout;
     assert!(text.contains("2 backups with"), "{text}");
+    // Drills, the ledger, and anchors that only the archive has.
+    succeeds(&["anchor", "create"]);
+    assert_eq!(succeeds(&["archive", "create"])["anchors"], json!(1));
+    let drilled = succeeds(&["archive", "drill"]);
+    assert_eq!(
+        (&drilled["passed"], &drilled["anchors"]),
+        (&json!(true), &json!(1))
+    );
+    let report = succeeds(&["verify", "--anchors", "archive"]);
+    assert_eq!(report["anchors"]["number"], json!(1));
+    assert_eq!(
+        report["organizations"][0]["anchor"]["is_extended"],
+        json!(true)
+    );
+    let newest = "SELECT max(id) FROM verificationlog";
+    Trail::open(&at.join("qwed.db")).run(&format!(
+        "DELETE FROM verificationlog WHERE id = ({newest})"
+    ));
+    let (run, report) = program(&["verify", "--anchors", "archive"]).json();
+    assert_eq!(
+        (run.code, &report["verdict"]),
+        (Some(1), &json!("tampered"))
+    );
+    let run = program(&["archive", "drill"]).run();
+    assert_eq!(run.code, Some(1));
+    assert!(run.stdout.contains("the drill did not pass"), "{run:?}");
+    let run = program(&["verify", "--anchors", "archive", "--since-anchor"]).run();
+    assert!(run.failure().1.contains("whole trails"), "{run:?}");
+    let listed = succeeds(&["ledger", "list"]);
+    let acts = listed["entries"].as_array().expect("a list").iter();
+    let acts: Vec<_> = acts
+        .map(|entry| entry["act"].as_str().expect("text"))
+        .collect();
+    assert_eq!(
+        acts,
+        [
+            "archive.drill",
+            "archive.drill",
+            "archive.rewrap",
+            "archive.restore"
+        ]
+    );
+    assert_eq!(
+        listed["entries"][0]["actor"],
+        json!("trailkeeper archive drill, run by ada")
+    );
+    assert_eq!(succeeds(&["ledger", "verify"])["entries"], json!(4));
+    assert!(
+        program(&["ledger", "list"])
+            .run()
+            .stdout
+            .contains("archive.rewrap")
+    );
     // Files are locked by nothing, and by default everything has to be.
     let (run, document) = program(&["archive", "create"])
         .env("TRAILKEEPER__OBJECTS__LOCK_MODE", "COMPLIANCE")

@@ -12,7 +12,7 @@ use crate::support::{
     worker::Worker,
 };
 
-async fn done(scene: &Scene, kind: &str) -> JobView {
+pub(super) async fn done(scene: &Scene, kind: &str) -> JobView {
     let mut job = job(kind);
     job.kind = kind.to_owned();
     job.payload = json!({});

@@ -1,6 +1,7 @@
 //! The worker as a process: killed, poisoned, drained, beside others of its kind.
 
 mod anchors;
+mod archive;
 mod broker;
 mod chaos;
 mod fleet;

@@ -1,0 +1,197 @@
+//! Drills: passed by an archive that can be restored, and by no other.
+
+use std::fs;
+
+use trailkeeper::{
+    backup::{self, Drill, Drilled},
+    qwed::url::DatabaseUrl,
+    verify::Options as Verifying,
+};
+
+use super::{BackupError, ORIGIN, Site, kek, keys};
+use crate::support::{
+    postgres::Postgres,
+    store::{TestStore, block_on},
+    trails::{KEY, ring},
+};
+
+impl Site {
+    fn drill_plan(&self, test: &TestStore) -> Drill {
+        Drill {
+            store: test.store.clone(),
+            vault: self.vault.clone(),
+            live: self.url.clone(),
+            origin: ORIGIN.to_owned(),
+            keys: keys().verifiers,
+            kek: kek(),
+            ring: ring(KEY),
+            server: None,
+            directory: self.directory.path().join("scratch"),
+            options: Verifying::default(),
+        }
+    }
+
+    pub(super) async fn drill(&self, test: &TestStore) -> Drilled {
+        let drilled = backup::drill(self.drill_plan(test), self.now, &Default::default()).await;
+        drilled.expect("an answer")
+    }
+
+    /// What is left of the scratch database.
+    fn scratch(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.directory.path().join("scratch")).expect("list");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
+    }
+}
+
+crate::on_both![
+    what_was_archived_passes,
+    what_cannot_be_restored_does_not_pass,
+    what_differs_from_anchors_or_from_today_does_not_pass,
+];
+
+async fn what_was_archived_passes(test: TestStore) {
+    let (mut site, generator) = Site::generated(3, 700);
+    site.anchor(&test.store).await;
+    let generator = site.append(generator, 20);
+    site.anchor(&test.store).await;
+    site.backup(&test.store).await;
+    // Neither what came since nor its anchor is the backup's fault.
+    site.append(generator, 30);
+    site.anchor(&test.store).await;
+    site.now = super::later(&site);
+    let drilled = site.drill(&test).await;
+    assert_eq!((drilled.passed, &drilled.problems), (true, &vec![]));
+    assert_eq!((drilled.anchors, drilled.newest_anchor), (2, Some(2)));
+    assert_eq!((drilled.same_as_live, drilled.entries_since), (720, 30));
+    assert_eq!(drilled.tables["verificationlog"], 720);
+    assert_eq!(drilled.recovery_point_seconds, Some(3600.0));
+    assert!(drilled.recovery_seconds > 0.0 && drilled.check_seconds > 0.0);
+    assert_eq!(site.scratch(), ["drill.lock"]);
+}
+
+async fn what_cannot_be_restored_does_not_pass(test: TestStore) {
+    let site = Site::of_fixture("g4_two_orgs");
+    let drilled = site.drill(&test).await;
+    assert!(!drilled.passed);
+    assert!(drilled.problems[0].contains("has no backup"), "{drilled:?}");
+    let (site, _) = Site::generated(2, 50);
+    site.backup(&test.store).await;
+    // A key that somebody lost is no erasure.
+    test.execute("DELETE FROM data_key WHERE subject LIKE '%user%'")
+        .await;
+    let drilled = site.drill(&test).await;
+    assert!(!drilled.passed);
+    assert!(
+        drilled.problems[0].contains("data keys are gone"),
+        "{drilled:?}"
+    );
+    let objects = site.directory.path().join("objects/segments/1");
+    fs::remove_dir_all(objects).expect("remove segments");
+    let drilled = site.drill(&test).await;
+    assert_eq!((drilled.passed, drilled.problems.len()), (false, 1));
+    assert!(drilled.problems[0].contains("segments/1"), "{drilled:?}");
+    assert_eq!(site.scratch(), ["drill.lock"]);
+}
+
+async fn what_differs_from_anchors_or_from_today_does_not_pass(test: TestStore) {
+    let (site, generator) = Site::generated(2, 600);
+    site.anchor(&test.store).await;
+    // Somebody who has the key writes history anew before it is archived.
+    site.trail()
+        .run("UPDATE verificationlog SET query = 'another' WHERE id = 3")
+        .rewrite(
+            "organization_id = (SELECT organization_id FROM verificationlog WHERE id = 3)",
+            KEY,
+        );
+    site.backup(&test.store).await;
+    let drilled = site.drill(&test).await;
+    assert_eq!(drilled.problems.len(), 1, "{drilled:?}");
+    assert!(
+        drilled.problems[0].contains("are not those that anchor 1 covers"),
+        "{drilled:?}"
+    );
+    let tables = [
+        "archive_object",
+        "archive_manifest",
+        "anchor_checkpoint",
+        "anchor_run",
+    ];
+    for table in tables {
+        test.execute(&format!("DELETE FROM {table}")).await;
+    }
+
+    let (site, _) = Site::generated(2, 600);
+    drop(generator);
+    site.backup(&test.store).await;
+    site.trail()
+        .run("DELETE FROM verificationlog WHERE id > 590");
+    let drilled = site.drill(&test).await;
+    assert!(!drilled.passed);
+    assert!(drilled.problems[0].contains("the live one"), "{drilled:?}");
+    assert!(drilled.same_as_live < 600);
+    // Tampered with before it was archived: the archive is sound, and what it holds is not.
+    for table in tables {
+        test.execute(&format!("DELETE FROM {table}")).await;
+    }
+    let (site, _) = Site::generated(2, 60);
+    site.trail()
+        .run("UPDATE verificationlog SET query = 'another' WHERE id = 7");
+    site.backup(&test.store).await;
+    let drilled = site.drill(&test).await;
+    assert_eq!(drilled.problems.len(), 1, "{drilled:?}");
+    assert!(drilled.problems[0].contains("tampered"), "{drilled:?}");
+}
+
+#[test]
+fn what_a_killed_drill_left_is_taken_away_and_one_runs_at_a_time() {
+    block_on(async {
+        let test = TestStore::sqlite().await;
+        let (site, _) = Site::generated(2, 50);
+        site.backup(&test.store).await;
+        let scratch = site.directory.path().join("scratch");
+        fs::create_dir_all(&scratch).expect("make a directory");
+        fs::write(scratch.join("drill.db"), "left over").expect("write");
+        fs::write(scratch.join("drill.db-journal"), "left over").expect("write");
+        assert!(site.drill(&test).await.passed);
+        assert_eq!(site.scratch(), ["drill.lock"]);
+        let lock = fs::File::open(scratch.join("drill.lock")).expect("open");
+        lock.lock().expect("lock");
+        let plan = site.drill_plan(&test);
+        let refused = backup::drill(plan, site.now, &Default::default()).await;
+        let refused = refused.expect_err("another is under way");
+        assert!(matches!(refused, BackupError::Refused(_)), "{refused}");
+    });
+}
+
+#[test]
+fn a_server_is_drilled_on_and_left_clean() {
+    block_on(async {
+        let test = TestStore::sqlite().await;
+        let server = Postgres::start();
+        let (site, _) = Site::generated(2, 300);
+        site.anchor(&test.store).await;
+        site.backup(&test.store).await;
+        let url = server.url("postgres");
+        let Ok(DatabaseUrl::Postgres(maintenance)) = url.parse() else {
+            panic!("{url} is a server's");
+        };
+        server.create_database("trailkeeper_drill");
+        server.psql(
+            "trailkeeper_drill",
+            "CREATE TABLE verificationlog AS SELECT 1 AS id",
+        );
+        let plan = Drill {
+            server: Some(maintenance),
+            ..site.drill_plan(&test)
+        };
+        let drilled = backup::drill(plan, site.now, &Default::default()).await;
+        let drilled = drilled.expect("an answer");
+        assert_eq!((drilled.passed, &drilled.problems), (true, &vec![]));
+        assert_eq!((drilled.same_as_live, drilled.anchors), (300, 1));
+        let databases = "SELECT count(*) FROM pg_database WHERE datname = 'trailkeeper_drill'";
+        assert_eq!(server.psql("postgres", databases).trim(), "0");
+    });
+}
