@@ -1,15 +1,15 @@
 //! Encryption of personal fields, each under the key of the person it is about.
 //!
 //! AES-256-GCM with a random nonce of 96 bits, each key used for one data subject alone: NIST SP 800-38D allows 2^32 messages
-//! under such a key, which no person's fields come near. It was taken before XChaCha20-Poly1305 because every
-//! cryptographic library can read it back. What a field belongs to is authenticated with it, so that no ciphertext can be
-//! moved to another row, column or organisation.
+//! under such a key, which no person's blocks come near. It was taken before XChaCha20-Poly1305 because every
+//! cryptographic library can read it back. What a block belongs to is authenticated with it, so that no ciphertext can be
+//! moved to another segment, table or organisation.
 
 use core::fmt;
 
 use aes_gcm::{
     Aes256Gcm, Key, KeyInit, Nonce,
-    aead::{Aead, Payload},
+    aead::{Aead, AeadInPlace, Payload},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
@@ -20,6 +20,7 @@ use super::BackupError;
 /// Bytes of every key.
 pub const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
+const TAG_BYTES: usize = 16;
 
 /// Random bytes of the operating system.
 ///
@@ -49,13 +50,18 @@ impl Secret {
     fn seal(&self, plain: &[u8], about: &str) -> Result<Vec<u8>, BackupError> {
         let nonce = random::<NONCE_BYTES>()?;
         let cipher = Aes256Gcm::new(Key::<Aes256Gcm>::from_slice(&self.0));
-        let payload = Payload {
-            msg: plain,
-            aad: about.as_bytes(),
-        };
-        let sealed = cipher.encrypt(Nonce::from_slice(&nonce[..]), payload);
-        let sealed = sealed.map_err(|_| BackupError::Random("cannot encrypt".to_owned()))?;
-        Ok([&nonce[..], &sealed].concat())
+        let mut sealed = Vec::with_capacity(NONCE_BYTES + plain.len() + TAG_BYTES);
+        sealed.extend_from_slice(&nonce[..]);
+        sealed.extend_from_slice(plain);
+        let tag = cipher.encrypt_in_place_detached(
+            Nonce::from_slice(&nonce[..]),
+            about.as_bytes(),
+            &mut sealed[NONCE_BYTES..],
+        );
+        let tag =
+            tag.map_err(|_| BackupError::TooLarge("more than AES-GCM encrypts".to_owned()))?;
+        sealed.extend_from_slice(&tag);
+        Ok(sealed)
     }
 
     fn open(&self, sealed: &[u8], about: &str) -> Option<Zeroizing<Vec<u8>>> {
@@ -138,7 +144,7 @@ impl DataKey {
         Ok(Self(Secret(*random()?)))
     }
 
-    /// Encrypts a field: nonce, ciphertext and tag.
+    /// Encrypts a block: nonce, ciphertext and tag.
     ///
     /// # Errors
     /// If the operating system has no random bytes.
@@ -146,7 +152,7 @@ impl DataKey {
         self.0.seal(plain, &place.to_string())
     }
 
-    /// Decrypts a field; `None` if it is not what [`Self::seal`] made for this place.
+    /// Decrypts a block; `None` if it is not what [`Self::seal`] made for this place.
     #[must_use]
     pub fn open(&self, sealed: &[u8], place: &Place<'_>) -> Option<Zeroizing<Vec<u8>>> {
         self.0.open(sealed, &place.to_string())
@@ -159,29 +165,29 @@ impl fmt::Debug for DataKey {
     }
 }
 
-/// What a field belongs to. Shown as it is authenticated: lines, none of which can hold a newline.
+/// What a block belongs to. Shown as it is authenticated: lines, none of which can hold a newline.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     /// The table.
     pub table: &'a str,
-    /// The column.
-    pub column: &'a str,
-    /// The row's id.
-    pub id: i64,
-    /// The row's organisation.
+    /// The organisation that its rows name.
     pub organization: Option<i64>,
+    /// The lowest id in the segment.
+    pub first_id: i64,
+    /// The highest.
+    pub last_id: i64,
+    /// The key's id.
+    pub key: &'a str,
 }
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            table, column, id, ..
-        } = self;
-        write!(f, "trailkeeper field\n{table}\n{column}\n{id}\n")?;
+        writeln!(f, "trailkeeper block\n{}", self.table)?;
         match self.organization {
-            Some(organization) => write!(f, "{organization}"),
-            None => f.write_str("none"),
+            Some(organization) => writeln!(f, "{organization}")?,
+            None => f.write_str("none\n")?,
         }
+        write!(f, "{}-{}\n{}", self.first_id, self.last_id, self.key)
     }
 }
 
@@ -191,13 +197,14 @@ mod tests {
 
     const PLACE: Place<'_> = Place {
         table: "verificationlog",
-        column: "query",
-        id: 7,
         organization: Some(2),
+        first_id: -7,
+        last_id: 8,
+        key: "5f",
     };
 
     #[test]
-    fn a_field_opens_where_it_belongs_and_nowhere_else() {
+    fn a_block_opens_where_it_belongs_and_nowhere_else() {
         let key = DataKey::generate().unwrap();
         let sealed = key.seal(b"2 + 2", &PLACE).unwrap();
         assert_eq!(
@@ -210,14 +217,18 @@ mod tests {
                 ..PLACE
             },
             Place {
-                column: "result",
-                ..PLACE
-            },
-            Place { id: 8, ..PLACE },
-            Place {
                 organization: None,
                 ..PLACE
             },
+            Place {
+                first_id: 7,
+                ..PLACE
+            },
+            Place {
+                last_id: 9,
+                ..PLACE
+            },
+            Place { key: "5e", ..PLACE },
         ];
         for place in elsewhere {
             assert!(key.open(&sealed, &place).is_none(), "{place:?}");

@@ -2,9 +2,9 @@
 //! (`docs/archive-format.md`).
 //!
 //! ```text
-//! QWED's new rows ──▶ lines, personal fields encrypted ──▶ segments ──┐
-//! QWED's other tables, whole ─────────────────────────▶ segments ──┼──▶ manifest: signed, chained, written last
-//! anchors that are not archived yet ──────────────────▶ notes ─────┘
+//! QWED's new rows ──▶ lines, personal fields in blocks ──▶ segments ──┐
+//! QWED's other tables, whole ────────────────────────────▶ segments ──┼──▶ manifest: signed, chained, written last
+//! anchors that are not archived yet ─────────────────────▶ notes ─────┘
 //! ```
 //!
 //! Every object is noted in our database before it is put, and again when the store was seen to have it. Who goes on after a

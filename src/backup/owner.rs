@@ -35,7 +35,7 @@ impl<'a> Owners<'a> {
         }
     }
 
-    /// The organisation that the row itself names, which is authenticated with its fields.
+    /// The organisation that the row itself names, which is authenticated with its block.
     pub(super) fn organization(&self, id: i64, cells: &[Cell]) -> Option<i64> {
         match self.about {
             About::Organization => Some(id),

@@ -103,7 +103,8 @@ impl Producer<'_, '_> {
         let table = personal::table(&schema.name).expect("only listed tables are read");
         let owners = Owners::new(table, schema, self.agents);
         self.tables.begin(schema, part, after)?;
-        let mut writer = Writer::new(table, schema)?;
+        let max_bytes = self.source.options.max_segment_bytes;
+        let mut writer = Writer::new(table, schema);
         loop {
             let page = self.tables.next_page()?;
             count(&self.source.progress, page.len())?;
@@ -116,12 +117,13 @@ impl Producer<'_, '_> {
                     .map(|record| owners.subject(record.id, &record.cells));
                 self.keys.prepare(&subjects.collect::<HashSet<_>>())?;
             }
-            for record in &page {
-                writer.push(record, &owners, self.keys)?;
-                if writer.size_bytes() >= self.source.options.max_segment_bytes {
-                    let full = std::mem::replace(&mut writer, Writer::new(table, schema)?);
+            for record in page {
+                // A row that is large has a segment of its own.
+                if !writer.is_empty() && writer.size_bytes() + record.size_bytes() > max_bytes {
+                    let full = std::mem::replace(&mut writer, Writer::new(table, schema));
                     self.finish(table, organization, full)?;
                 }
+                writer.push(&record, &owners, |subject| self.keys.of(subject))?;
             }
         }
         self.finish(table, organization, writer)

@@ -34,13 +34,13 @@ const LEDGER_ENTRIES: u32 = 5000;
 /// How a backup is made.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// A segment is closed when it has so many bytes. What is still being compressed comes on top.
+    /// A segment is closed before it has more bytes than this, uncompressed. One row alone may have more.
     pub max_segment_bytes: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        // Far enough below what an object may have for the largest row that QWED writes.
+        // All of it is held in memory. What nothing compresses stays far enough below what an object may have.
         Self {
             max_segment_bytes: 32 << 20,
         }

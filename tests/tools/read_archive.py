@@ -72,28 +72,49 @@ def value(field):
     return field
 
 
+def lines(text):
+    # Not splitlines(): text may hold other characters that end lines.
+    return text.split(b"\n")[:-1]
+
+
+def open_block(block, entry, organization, keys):
+    """The lines of a block, whose rows are of this organisation."""
+    sealed, ids = base64.b64decode(block["enc"]), f"{entry['first_id']}-{entry['last_id']}"
+    about = f"trailkeeper block\n{entry['table']}\n{organization}\n{ids}\n{block['key']}".encode()
+    frame = keys[block["key"]].decrypt(sealed[:12], sealed[12:], about)
+    return iter(lines(zstandard.ZstdDecompressor().decompress(frame)))
+
+
 def read_segment(archive, entry, keys, counts):
     """The rows of a segment, decrypted."""
     content = (archive / entry["name"]).read_bytes()
     assert hashlib.sha256(content).hexdigest() == entry["sha256"]
-    lines = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)).read()
-    table, rows = entry["table"], 0
-    # Not splitlines(): text may hold other characters that end lines.
-    for line in lines.split(b"\n")[:-1]:
-        row, rows = json.loads(line), rows + 1
-        organization = row["id"] if table == "organization" else row.get("organization_id")
+    content = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)).read()
+    blocks, opened, rows = [], {}, 0
+    for line in map(json.loads, lines(content)):
+        if "id" not in line:
+            assert line["block"] == len(blocks)
+            blocks.append(line)
+            continue
+        rows += 1
+        organization = line["id"] if entry["table"] == "organization" else line.get("organization_id")
         if type(organization) is not int:
             organization = "none"
-        for column, field in row.items():
-            if isinstance(field, dict) and "enc" in field:
-                sealed = base64.b64decode(field["enc"])
-                about = f"trailkeeper field\n{table}\n{column}\n{row['id']}\n{organization}".encode()
-                plain = keys[field["key"]].decrypt(sealed[:12], sealed[12:], about)
-                field = json.loads(plain)
-                counts["decrypted"] += 1
-            row[column] = value(field)
-        yield row
+        hidden = {column: field["enc"] for column, field in line.items() if isinstance(field, dict) and "enc" in field}
+        if hidden:
+            (number,) = set(hidden.values())
+            if number not in opened:
+                opened[number] = organization, open_block(blocks[number], entry, organization, keys)
+            of, fields = opened[number]
+            assert of == organization
+            fields = json.loads(next(fields))
+            assert fields.pop("id") == line["id"] and fields.keys() == hidden.keys()
+            line.update(fields)
+            counts["decrypted"] += len(fields)
+        yield {column: value(field) for column, field in line.items()}
     assert rows == entry["rows"]
+    # Each block has rows, and no line is left.
+    assert len(opened) == len(blocks) and not any(list(fields) for _, fields in opened.values())
 
 
 def same(one, other):

@@ -16,13 +16,12 @@ use tokio::runtime::Handle;
 use super::{
     BackupError, Kek,
     archived::{Archived, load},
-    envelope::Place,
     keyring::Keyring,
     manifest::{Kind, Object},
     owner::{Agents, Owners},
     personal::{TABLES, TRAIL, Table},
     run::count,
-    segment::{Field, Reader, from_json},
+    segment::{Line, Reader},
 };
 use crate::{
     checkpoint::note::VerifierKey,
@@ -173,15 +172,12 @@ impl Work {
                 let mut rest = Rows {
                     table,
                     schema,
-                    columns: schema.columns.iter().map(|it| it.name.clone()).collect(),
-                    reader: Reader::new(&object.name, &bytes)?,
-                    object,
+                    reader: Reader::new(object, &bytes, schema)?,
                     keys: &mut keys,
                     agents: &mut agents,
                     organization: self.organization,
                     erased: &mut erased,
                     erased_rows: 0,
-                    read: 0,
                     progress: &self.progress,
                 };
                 rows += target.write(schema, from, &mut || rest.next())?;
@@ -233,87 +229,48 @@ impl Work {
 struct Rows<'a, 'k> {
     table: &'a Table,
     schema: &'a TableSchema,
-    columns: Vec<String>,
     reader: Reader<'a>,
-    object: &'a Object,
     keys: &'a mut Keyring<'k>,
     agents: &'a mut Agents,
     organization: Option<i64>,
     erased: &'a mut HashSet<String>,
     erased_rows: u64,
-    read: i64,
     progress: &'a Progress,
 }
 
 impl Rows<'_, '_> {
     /// The next row that is wanted.
     fn next(&mut self) -> Result<Option<Vec<Cell>>, BackupError> {
-        loop {
-            let Some(fields) = self.reader.next(&self.columns)? else {
-                if self.read != self.object.rows {
-                    let problem = format!("it holds {} rows of {}", self.read, self.object.rows);
-                    return Err(BackupError::broken(&self.object.name, problem));
-                }
-                return Ok(None);
-            };
-            self.read += 1;
+        while let Some(line) = self.reader.next()? {
             count(self.progress, 1)?;
-            if let Some(cells) = self.row(fields)? {
+            if let Some(cells) = self.row(line)? {
                 return Ok(Some(cells));
             }
         }
+        Ok(None)
     }
 
-    fn row(&mut self, fields: Vec<Field>) -> Result<Option<Vec<Cell>>, BackupError> {
+    fn row(&mut self, mut line: Line) -> Result<Option<Vec<Cell>>, BackupError> {
         // What says whose a row is, is never encrypted.
-        let plain = |field: &Field| match field {
-            Field::Plain(cell) => cell.clone(),
-            Field::Encrypted { .. } => Cell::Null,
-        };
-        let known: Vec<Cell> = fields.iter().map(plain).collect();
-        let id = self.columns.iter().position(|column| column == "id");
-        let id = id.and_then(|index| known[index].integer());
-        let id = id.ok_or_else(|| BackupError::broken(&self.object.name, "a row has no id"))?;
         let owners = Owners::new(self.table, self.schema, self.agents);
-        let place_organization = owners.organization(id, &known);
-        let owner = owners.of(id, &known);
+        let organization = owners.organization(line.id, &line.cells);
+        let owner = owners.of(line.id, &line.cells);
         if self.organization.is_some() && owner.0 != self.organization {
             return Ok(None);
         }
         if self.table.name == "agent" {
-            self.agents.insert(id, owner);
+            self.agents.insert(line.id, owner);
         }
-        let mut is_erased = false;
-        let mut cells = Vec::with_capacity(fields.len());
-        for (column, field) in self.columns.iter().zip(fields) {
-            let (key, sealed) = match field {
-                Field::Plain(cell) => {
-                    cells.push(cell);
-                    continue;
-                }
-                Field::Encrypted { key, sealed } => (key, sealed),
-            };
-            let Some(data_key) = self.keys.by_id(&key)? else {
-                is_erased = true;
-                self.erased.insert(key);
-                let marker = self.table.marker(column, id);
-                cells.push(Cell::Text(marker.into_bytes()));
-                continue;
-            };
-            let place = Place {
-                table: self.table.name,
-                column,
-                id,
-                organization: place_organization,
-            };
-            let opened = data_key.open(&sealed, &place);
-            let cell = opened.and_then(|plain| from_json(serde_json::from_slice(&plain).ok()?));
-            cells.push(cell.ok_or_else(|| {
-                let problem = format!("the column {column} of row {id} cannot be decrypted");
-                BackupError::broken(&self.object.name, problem)
-            })?);
+        let Some(key_id) = self.reader.key(&line) else {
+            return Ok(Some(line.cells));
+        };
+        if let Some(key) = self.keys.by_id(key_id)? {
+            self.reader.reveal(&mut line, organization, key)?;
+        } else {
+            self.erased.insert(key_id.to_owned());
+            self.erased_rows += 1;
+            line.mark(self.schema, |column, id| self.table.marker(column, id));
         }
-        self.erased_rows += u64::from(is_erased);
-        Ok(Some(cells))
+        Ok(Some(line.cells))
     }
 }

@@ -98,6 +98,14 @@ pub struct Record {
     pub cells: Vec<Cell>,
 }
 
+impl Record {
+    /// What its values take.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.cells.iter().map(Cell::size).sum()
+    }
+}
+
 /// QWED's tables, open for reading on one thread. On PostgreSQL all that is read is of one instant; on SQLite each page is,
 /// as a reader must not keep QWED from writing for long.
 #[derive(Debug)]

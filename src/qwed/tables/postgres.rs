@@ -144,7 +144,7 @@ impl Source {
         let page: Vec<Record> = page
             .collect::<Result<_, _>>()
             .map_err(|error| self.session.fail(&error))?;
-        let size: usize = page.iter().flat_map(|it| &it.cells).map(Cell::size).sum();
+        let size: usize = page.iter().map(Record::size_bytes).sum();
         // Rows may be large: as many as would have made one page.
         self.fetch_rows = match size.checked_div(page.len()) {
             Some(average) => (PAGE_BYTES / average.max(1)).clamp(1, PAGE_ROWS),

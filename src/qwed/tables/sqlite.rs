@@ -117,7 +117,7 @@ impl Source {
                     id: row.get(0)?,
                     cells: cells.collect::<Result<_, _>>()?,
                 };
-                bytes += record.cells.iter().map(Cell::size).sum::<usize>();
+                bytes += record.size_bytes();
                 page.push(record);
             }
             Ok(page)

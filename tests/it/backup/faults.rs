@@ -25,7 +25,7 @@ const WRITES: [&str; 7] = [
 async fn each_write_may_break(test: TestStore) {
     let store = &test.store;
     let (mut site, mut generator) = Site::generated(2, 100);
-    site.options.max_segment_bytes = 4000;
+    site.options.max_segment_bytes = 60_000;
     let mut broken = 0;
     for write in WRITES {
         for way in [fault::Way::Failed, fault::Way::FailedButPersisted] {
@@ -66,7 +66,7 @@ fn a_bad_store_only_delays() {
     block_on(async {
         let test = TestStore::sqlite().await;
         let (mut site, mut generator) = Site::generated(3, 300);
-        site.options.max_segment_bytes = 1;
+        site.options.max_segment_bytes = 60_000;
         objects::fault::break_some(30, seed());
         let mut given_up = 0;
         for _ in 0..6 {

@@ -247,7 +247,7 @@ async fn what_is_restored_is_what_was_archived(test: TestStore) {
 async fn backups_go_on_where_the_last_one_ended(test: TestStore) {
     let store = &test.store;
     let (mut site, generator) = Site::generated(3, 700);
-    site.options.max_segment_bytes = 20_000;
+    site.options.max_segment_bytes = 100_000;
     site.trail().run(AGENTS);
     let first = site.backup(store).await;
     assert_eq!((first.number, first.entries), (1, 700));
@@ -326,6 +326,25 @@ fn any_value_in_any_column_comes_back() {
             files += 1;
         }
         assert!(files > 3);
+    });
+}
+
+#[test]
+fn a_row_may_be_larger_than_a_segment() {
+    block_on(async {
+        let test = TestStore::sqlite().await;
+        let (mut site, _) = Site::generated(1, 10);
+        site.options.max_segment_bytes = 30_000;
+        site.backup(&test.store).await;
+        let tables = site.backup(&test.store).await.objects;
+        site.trail().run(
+            "INSERT INTO verificationlog (id, organization_id, user_id, query, result, is_verified, domain, timestamp) \
+             SELECT 100 + key, 1, 101, 'q', hex(randomblob(value)), 1, 'd', 't' FROM json_each('[0, 0, 3000000, 0, 0]')",
+        );
+        // What was before it, itself, and what comes behind.
+        let made = site.backup(&test.store).await;
+        assert_eq!(made.objects, tables + 3);
+        site.assert_sound(&test.store).await;
     });
 }
 

@@ -29,7 +29,7 @@ fn ceph_locks_a_backup_and_gives_it_back() {
         let store = &test.store;
         let (mut site, generator) = Site::generated(2, 200);
         site.vault = Vault::open(&server.config("locked", LockMode::Compliance)).unwrap();
-        site.options.max_segment_bytes = 50_000;
+        site.options.max_segment_bytes = 150_000;
         let first = site.backup(store).await;
         assert_eq!(first.not_locked, []);
         site.anchor(store).await;
