@@ -100,22 +100,32 @@ impl<'a> Keyring<'a> {
         self.unknown.len() as u64
     }
 
-    /// A key by its id; `None` if it was destroyed.
-    pub(super) fn by_id(&mut self, id: &str) -> Result<Option<&DataKey>, BackupError> {
+    /// Has the keys with these ids at hand.
+    pub(super) fn fetch<'i>(
+        &mut self,
+        ids: impl Iterator<Item = &'i str>,
+    ) -> Result<(), BackupError> {
         if self.by_id.len() > AT_HAND {
             self.by_id.clear();
         }
-        if !self.by_id.contains_key(id) {
-            let key = match self.handle.block_on(self.store.data_key(id))? {
-                Some(row) => unwrap(self.kek, &row)?,
-                None => {
-                    self.unknown.insert(id.to_owned());
-                    None
-                }
-            };
-            self.by_id.insert(id.to_owned(), key);
+        let missing = ids.filter(|id| !self.by_id.contains_key(*id));
+        let missing: Vec<String> = missing.map(str::to_owned).collect();
+        for row in self.handle.block_on(self.store.data_keys(&missing))? {
+            let key = unwrap(self.kek, &row)?;
+            self.by_id.insert(row.id, key);
         }
-        Ok(self.by_id.get(id).and_then(Option::as_ref))
+        for id in missing {
+            self.by_id.entry(id).or_insert_with_key(|id| {
+                self.unknown.insert(id.clone());
+                None
+            });
+        }
+        Ok(())
+    }
+
+    /// A key that was fetched; `None` if it was destroyed.
+    pub(super) fn by_id(&self, id: &str) -> Option<&DataKey> {
+        self.by_id.get(id).and_then(Option::as_ref)
     }
 }
 

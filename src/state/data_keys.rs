@@ -46,14 +46,24 @@ impl Store {
         Ok(found)
     }
 
-    /// A key by its id, destroyed or not.
+    /// Keys by their ids, destroyed or not.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn data_key(&self, id: &str) -> Result<Option<DataKeyRow>, StateError> {
-        let select = format!("SELECT {KEY} FROM data_key WHERE id = $1");
-        let rows = self.read(self.query(&select).bind(id.to_owned())).await?;
-        rows.first().map(DataKeyRow::read).transpose()
+    pub async fn data_keys(&self, ids: &[String]) -> Result<Vec<DataKeyRow>, StateError> {
+        let mut found = Vec::with_capacity(ids.len());
+        for some in ids.chunks(PLACES) {
+            let places = places_from(1, some.len());
+            let select = format!("SELECT {KEY} FROM data_key WHERE id IN ({places})");
+            let mut select = self.query(&select);
+            for id in some {
+                select = select.bind(id.clone());
+            }
+            for row in &self.read(select).await? {
+                found.push(DataKeyRow::read(row)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Keys that are left, `limit` of them after `id`, in order of id.

@@ -42,6 +42,8 @@ pub struct Wanted {
     pub organization: Option<i64>,
     /// The state as of this manifest; the newest if none is named.
     pub manifest: Option<i64>,
+    /// The newest state that was archived up to this time.
+    pub at: Option<Timestamp>,
 }
 
 /// What was restored.
@@ -106,11 +108,16 @@ pub async fn restore(
     if let Some(number) = wanted.manifest {
         manifests.retain(|archived| archived.manifest.number <= number);
     }
+    if let Some(at) = wanted.at {
+        manifests.retain(|archived| archived.manifest.made_at <= at);
+    }
     let last = manifests.last().map(|archived| archived.manifest.number);
     if last.is_none() || wanted.manifest.is_some_and(|number| last != Some(number)) {
-        return Err(BackupError::Refused(match wanted.manifest {
-            Some(number) => format!("the archive {} has no manifest {number}", vault.location()),
-            None => format!("the archive {} has no manifest", vault.location()),
+        let location = vault.location();
+        return Err(BackupError::Refused(match (wanted.manifest, wanted.at) {
+            (Some(number), _) => format!("the archive {location} has no manifest {number}"),
+            (_, Some(at)) => format!("the archive {location} has no manifest as old as {at}"),
+            _ => format!("the archive {location} has no manifest"),
         }));
     }
     let work = Work {
@@ -169,11 +176,13 @@ impl Work {
             let mut rows = 0;
             for object in self.segments(table) {
                 let bytes = self.fetch(object)?;
+                let reader = Reader::new(object, &bytes, schema)?;
+                keys.fetch(reader.keys())?;
                 let mut rest = Rows {
                     table,
                     schema,
-                    reader: Reader::new(object, &bytes, schema)?,
-                    keys: &mut keys,
+                    reader,
+                    keys: &keys,
                     agents: &mut agents,
                     organization: self.organization,
                     erased: &mut erased,
@@ -230,7 +239,7 @@ struct Rows<'a, 'k> {
     table: &'a Table,
     schema: &'a TableSchema,
     reader: Reader<'a>,
-    keys: &'a mut Keyring<'k>,
+    keys: &'a Keyring<'k>,
     agents: &'a mut Agents,
     organization: Option<i64>,
     erased: &'a mut HashSet<String>,
@@ -264,7 +273,7 @@ impl Rows<'_, '_> {
         let Some(key_id) = self.reader.key(&line) else {
             return Ok(Some(line.cells));
         };
-        if let Some(key) = self.keys.by_id(key_id)? {
+        if let Some(key) = self.keys.by_id(key_id) {
             self.reader.reveal(&mut line, organization, key)?;
         } else {
             self.erased.insert(key_id.to_owned());

@@ -72,6 +72,11 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
+    /// The ids of all keys that rows take.
+    pub(in crate::backup) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.blocks.iter().map(|block| block.key.as_str())
+    }
+
     /// The next row; none behind the last, if nothing is missing.
     pub(in crate::backup) fn next(&mut self) -> Result<Option<Line>, BackupError> {
         let row = match self.first.take() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ use crate::{
         verify::{Format, print, print_json},
     },
     clock::Clock,
-    config::Config,
+    config::{Config, parse_micros},
     ledger::Act,
     objects::Vault,
     progress::Progress,
@@ -50,8 +51,11 @@ pub(super) struct Restore {
     #[arg(long = "organization", visible_alias = "org", value_name = "ID")]
     organization: Option<i64>,
     /// Restore the state as of this manifest [default: the newest]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "at")]
     manifest: Option<i64>,
+    /// Restore the newest state archived up to this time (ISO 8601; UTC unless it has an offset)
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
     #[command(flatten)]
     input: Input,
 }
@@ -296,11 +300,21 @@ fn exit(findings: &[Finding]) -> Exit {
     }
 }
 
+fn time(text: &str) -> Result<Timestamp, Failure> {
+    let micros = parse_micros(text).and_then(|micros| Timestamp::from_microsecond(micros).ok());
+    micros.ok_or_else(|| {
+        Failure::usage(anyhow::anyhow!(
+            "--at {text:?} is not a time; use a form like 2026-05-08 or 2026-05-08T12:30:00Z"
+        ))
+    })
+}
+
 pub(super) fn restore(arguments: &Restore) -> Result<Exit, Failure> {
     let to: DatabaseUrl = arguments.to.parse().map_err(Failure::usage)?;
     let wanted = Wanted {
         organization: arguments.organization,
         manifest: arguments.manifest,
+        at: arguments.at.as_deref().map(time).transpose()?,
     };
     let restored = with(&arguments.input, async |archive| {
         let Archive {

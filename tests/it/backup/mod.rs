@@ -257,6 +257,7 @@ async fn backups_go_on_where_the_last_one_ended(test: TestStore) {
     let generator = site.append(generator, 50);
     site.trail()
         .run("UPDATE organization SET display_name = 'Another'");
+    site.now = later(&site);
     let second = site.backup(store).await;
     assert_eq!((second.number, second.entries, second.anchors), (2, 50, 1));
     // Nothing new: a manifest says so.
@@ -272,6 +273,21 @@ async fn backups_go_on_where_the_last_one_ended(test: TestStore) {
     let (restored, path) = site.restore(store, wanted).await;
     assert_eq!(restored.manifest, 1);
     assert_eq!(dump(&path), early);
+    let wanted = Wanted {
+        at: Some(site.now - 30.minutes()),
+        ..Wanted::default()
+    };
+    let (restored, path) = site.restore(store, wanted).await;
+    assert_eq!(restored.manifest, 1);
+    assert_eq!(dump(&path), early);
+    let wanted = Wanted {
+        at: Some(site.now - 2.hours()),
+        ..Wanted::default()
+    };
+    let nowhere = DatabaseUrl::Sqlite(site.directory.path().join("nowhere.db"));
+    let error = site.try_restore(store, &nowhere, wanted).await;
+    let error = error.expect_err("nothing is so old").to_string();
+    assert!(error.contains("no manifest as old as"), "{error}");
     let wanted = Wanted {
         organization: Some(2),
         ..Wanted::default()
