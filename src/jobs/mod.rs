@@ -8,6 +8,7 @@ pub mod backup;
 pub mod check_api_keys;
 #[cfg(feature = "probe")]
 pub mod probe;
+mod verdicts;
 mod verification;
 pub mod verify_piece;
 pub mod verify_trail;
