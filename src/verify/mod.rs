@@ -115,7 +115,7 @@ pub fn verify(
 ) -> Result<Report, VerifyError> {
     let scanner = Scanner::new(database, ring, *options, progress)?;
     let mut worker = scanner.worker()?;
-    let asked = Asked::of(&mut worker, scope)?;
+    let asked = Asked::of(&mut worker, scope, options.anchored)?;
     scanner.give_back(worker);
     let Some(bounds) = asked.bounds() else {
         let anchored = options
