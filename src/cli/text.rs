@@ -38,7 +38,7 @@ fn verdict_colour(verdict: Verdict) -> Style {
 /// The report: a line an organisation, then what was found, then the verdict.
 pub(super) fn report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     for organization in &report.organizations {
-        organization_line(out, organization, report.duration_seconds)?;
+        organization_line(out, organization, report)?;
         for finding in &organization.findings {
             finding_line(out, finding)?;
         }
@@ -143,7 +143,7 @@ fn anchors(out: &mut dyn Write, report: &Report) -> io::Result<()> {
 fn organization_line(
     out: &mut dyn Write,
     organization: &OrganizationReport,
-    seconds: f64,
+    report: &Report,
 ) -> io::Result<()> {
     let style = verdict_colour(organization.verdict);
     let name = match organization.organization_id {
@@ -157,7 +157,14 @@ fn organization_line(
     )?;
     let answer = &organization.qwed;
     if answer.total_entries == 0 {
-        return writeln!(out, "no entries");
+        let anchors = report.anchors.as_ref();
+        let is_partial = anchors.is_some_and(|anchors| anchors.unread_entries.is_some());
+        let none = if is_partial {
+            "no new entries"
+        } else {
+            "no entries"
+        };
+        return writeln!(out, "{none}");
     }
     let head = match (answer.last_entry_id, &answer.head_hash) {
         (Some(id), Some(hash)) => format!("{id} {}", hash.chars().take(12).collect::<String>()),
@@ -171,7 +178,7 @@ fn organization_line(
         HumanCount(organization.verified_count()),
         HumanCount(organization.legacy_count),
         HumanCount(organization.failed_count - organization.excused_count),
-        HumanCount((answer.total_entries as f64 / seconds.max(1e-6)) as u64),
+        HumanCount((answer.total_entries as f64 / report.duration_seconds.max(1e-6)) as u64),
     )
 }
 
