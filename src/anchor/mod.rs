@@ -26,7 +26,7 @@ use thiserror::Error;
 
 pub use self::{
     key::{Keys, generate_key, load_key, load_or_make_key, may_make_key, public_keys},
-    load::{Loaded, load},
+    load::{Loaded, load, sizes_at},
     make::{Made, make},
     prove::{prove_consistency, prove_inclusion},
 };

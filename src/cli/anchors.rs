@@ -6,7 +6,7 @@ use super::Failure;
 use crate::{
     anchor::{self, AnchorError, Loaded},
     backup::BackupError,
-    checkpoint::note::VerifierKey,
+    checkpoint::{coverage::Coverage, note::VerifierKey},
     config::Config,
     state::{Found, Store},
     verify::report::AnchorsReport,
@@ -43,6 +43,8 @@ impl Sources {
 /// The anchors of a state database, which stay readable while this lives.
 pub(super) struct Anchors {
     pub(super) loaded: Loaded,
+    /// When what they cover was last checked in full, if it ever was.
+    pub(super) coverage: Option<Coverage>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -64,10 +66,12 @@ impl Anchors {
                 Found::Database { .. } => {}
             }
             let store = Store::open(url, 3).await?;
-            Ok(Some(anchor::load(&store, origin, keys, None, DEPTH).await?))
+            let loaded = anchor::load(&store, origin, keys, None, DEPTH).await?;
+            Ok(Some((loaded, store.coverage().await?)))
         })?;
-        Ok(loaded.map(|loaded| Self {
+        Ok(loaded.map(|(loaded, coverage)| Self {
             loaded,
+            coverage,
             _runtime: runtime,
         }))
     }

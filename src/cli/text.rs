@@ -9,6 +9,7 @@ use crate::{
     keys::report::{KeyReport, Status},
     trail::finding::{Finding, Severity, Verdict},
     verify::{
+        CoverageReport,
         entry::EntryReport,
         report::{Coverage, OrganizationReport, Report},
     },
@@ -101,11 +102,23 @@ fn anchors(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         }
         if let (Some(number), Some(time)) = (anchors.number, &anchors.time) {
             if let Some(unread) = anchors.unread_entries {
-                return writeln!(
-                    out,
-                    "anchor {number} of {time} covers {}, which {FAINT}were not read{FAINT:#}",
-                    count(unread, "entry")
-                );
+                let coverage = report.coverage.as_ref();
+                if let Some(checked) = coverage.and_then(|coverage| coverage.checked_entries) {
+                    writeln!(
+                        out,
+                        "anchor {number} of {time} covers {}: {} checked in full, {} {FAINT}not read{FAINT:#}",
+                        count(unread + checked, "entry"),
+                        HumanCount(checked),
+                        HumanCount(unread),
+                    )?;
+                } else {
+                    writeln!(
+                        out,
+                        "anchor {number} of {time} covers {}, which {FAINT}were not read{FAINT:#}",
+                        count(unread, "entry")
+                    )?;
+                }
+                return coverage.map_or(Ok(()), |coverage| coverage_line(out, coverage));
             }
             let organizations = report.organizations.iter();
             let unanchored: u64 = organizations
@@ -138,6 +151,23 @@ fn anchors(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         out,
         "{FAINT}no anchor vouches for the newest entries: had they been removed, nothing would show it{FAINT:#}"
     )
+}
+
+fn coverage_line(out: &mut dyn Write, coverage: &CoverageReport) -> io::Result<()> {
+    let style = match coverage.covered_entries < coverage.entries {
+        true => DOUBTFUL,
+        false => FAINT,
+    };
+    write!(
+        out,
+        "{style}{} %{style:#} of what was anchored was checked in full within {}",
+        coverage.percent,
+        count(coverage.days.into(), "day"),
+    )?;
+    match &coverage.oldest_check {
+        Some(oldest) => writeln!(out, ", the oldest part on {oldest}"),
+        None => writeln!(out),
+    }
 }
 
 fn organization_line(

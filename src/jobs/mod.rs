@@ -6,6 +6,7 @@ pub mod anchor;
 mod anchoring;
 pub mod backup;
 pub mod check_api_keys;
+mod partial;
 #[cfg(feature = "probe")]
 pub mod probe;
 mod verdicts;

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::anchoring::ANCHORS;
 use crate::{
+    checkpoint::coverage::Checked,
     state::{
         StateError, Tx,
         jobs::{Effects, NewJob, new_id},
@@ -22,10 +23,12 @@ const TOLD_FINDINGS: usize = 20;
 /// Notes the verdicts, and tells of those that changed for the worse or back.
 pub(super) struct Verdicts {
     pub(super) report: Report,
-    /// Only a period was verified: that it is sound says nothing about the rest.
+    /// Only a part was verified: that it is sound says nothing about the rest.
     pub(super) is_partial: bool,
     /// What was verified is anchored next.
     pub(super) anchor: Option<NewJob>,
+    /// What an anchor covers and was checked in full.
+    pub(super) checked: Option<Checked>,
     pub(super) job_id: String,
 }
 
@@ -53,6 +56,9 @@ impl Effects for Verdicts {
             }
             if let Some(anchors) = &self.report.anchors {
                 events.extend(self.about_anchors(tx, anchors).await?);
+            }
+            if let Some(checked) = &self.checked {
+                tx.note_checked(checked).await?;
             }
             if let Some(job) = &self.anchor {
                 tx.insert_jobs(std::slice::from_ref(job)).await?;

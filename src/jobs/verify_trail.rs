@@ -17,23 +17,23 @@ use super::{
     Services,
     anchor::Anchor,
     anchoring,
+    partial::{self, Partial},
     verdicts::Verdicts,
     verification::{self, Work},
     verify_piece::VerifyPiece,
 };
 use crate::{
-    checkpoint::anchored::Anchored,
+    checkpoint::coverage::Checked,
     config::{Cut, parse_micros},
     qwed::Period,
     runtime::job::{Context, Done, Job, JobError, Outcome, Wait},
     state::jobs::State,
     trail::finding::AnchorFinding,
     verify::{
-        Options, Scope, Since, VerifyError,
+        Options, Scope, VerifyError,
         part::Part,
         pieces::{self, Layout, Plan, Planning},
         report::AnchorsReport,
-        verify_since,
     },
 };
 
@@ -56,6 +56,10 @@ pub struct VerifyTrail {
     /// Check only what came after the newest anchor, if it fits to that, and everything otherwise. Not for a period.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub since_anchor: bool,
+    /// Check what came after the newest anchor, and in full a slice of what it covers, such that everything is checked every
+    /// verify.rolling_days days; everything if something does not fit. Not for a period or some organisations.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rolling: bool,
 }
 
 /// What is kept while the pieces are checked.
@@ -107,6 +111,11 @@ impl VerifyTrail {
                 "\"since_anchor\" cannot be had for a period"
             )));
         }
+        if self.rolling && !(self.organizations.is_empty() && period == Period::default()) {
+            return Err(JobError::fail(anyhow::anyhow!(
+                "\"rolling\" cannot be had for a period or some organisations"
+            )));
+        }
         if let (Some(from), Some(to)) = (period.from, period.to)
             && from > to
         {
@@ -129,12 +138,22 @@ impl VerifyTrail {
         let loaded = anchoring::load(context, None).await?;
         let anchored = loaded.anchored;
         let anchor = anchored.as_ref().map(|anchored| anchored.number);
-        if let (Some(anchored), true) = (&anchored, self.since_anchor)
-            && let Some(done) = self
-                .since(context, started, anchored, &loaded.findings)
-                .await?
+        if let Some(anchored) = &anchored
+            && (self.since_anchor || self.rolling)
         {
-            return Ok(done);
+            let part = Partial {
+                context,
+                started,
+                anchored,
+            };
+            let done = if self.rolling {
+                part.rolling(&loaded.findings).await?
+            } else {
+                part.since(&self.organizations, &loaded.findings).await?
+            };
+            if let Some(done) = done {
+                return Ok(done);
+            }
         }
         let plan = verification::run(context, move |work: &Work| {
             let options = Options {
@@ -171,54 +190,6 @@ impl VerifyTrail {
         }))
     }
 
-    /// Verifies what is new; `None` if everything has to be verified.
-    async fn since(
-        &self,
-        context: &Context<Services>,
-        started: Timestamp,
-        anchored: &Arc<Anchored>,
-        findings: &[AnchorFinding],
-    ) -> Result<Option<Outcome>, JobError> {
-        let (inner, organizations) = (Arc::clone(anchored), self.organizations.clone());
-        let since = verification::run(context, move |work: &Work| {
-            let (database, ring) = (&work.database, &work.ring);
-            verify_since(
-                database,
-                ring,
-                &inner,
-                &organizations,
-                &work.options,
-                &work.progress,
-            )
-        });
-        let Some(Since {
-            mut report,
-            unread_entries,
-        }) = since.await?
-        else {
-            return Ok(None);
-        };
-        report.set_times(started, context.services.clock.now());
-        report.set_anchors(AnchorsReport {
-            number: Some(anchored.number),
-            time: Some(anchored.time.to_string()),
-            unread_entries: Some(unread_entries),
-            findings: findings.to_vec(),
-        });
-        Ok(Some(Outcome::Done(Done {
-            result: serde_json::to_value(&report).map_err(JobError::fail)?,
-            done: i64::try_from(report.entries).ok(),
-            // No verdict on any trail follows from its newest entries alone; the anchors are looked at all the same.
-            effects: Some(Arc::new(Verdicts {
-                report,
-                is_partial: true,
-                anchor: None,
-                job_id: context.job_id.clone(),
-            })),
-            ..Done::default()
-        })))
-    }
-
     async fn conclude(&self, context: &Context<Services>, memo: Memo) -> Result<Outcome, JobError> {
         let Memo {
             started,
@@ -251,9 +222,11 @@ impl VerifyTrail {
         let piece_count = segments.len();
         let scope = plan.scope.clone();
         let is_partial = plan.scope.period != Period::default();
+        let is_whole = !is_partial && self.organizations.is_empty();
+        let inner = anchored.clone();
         let concluded = verification::run(context, move |work: &Work| {
             let options = Options {
-                anchored: anchored.as_deref(),
+                anchored: inner.as_deref(),
                 ..work.options
             };
             let concluded = pieces::conclude(
@@ -277,17 +250,29 @@ impl VerifyTrail {
             }
         });
         let mut report = concluded.await?;
-        report.set_times(started, context.services.clock.now());
+        let ended = context.services.clock.now();
+        report.set_times(started, ended);
         report.set_anchors(anchors);
+        let checked = match (&anchored, is_whole) {
+            (Some(anchored), true) => Some(Checked {
+                began_at: started.as_microsecond(),
+                ended_at: ended.as_microsecond(),
+                anchor: anchored.number,
+                sizes: anchored.sizes(),
+                slice: None,
+            }),
+            _ => None,
+        };
+        report.coverage = partial::coverage(context, anchored.as_deref(), checked.as_ref()).await?;
         let mut result = serde_json::to_value(&report).map_err(JobError::fail)?;
         result["pieces"] = json!(piece_count);
         let entries = i64::try_from(report.entries).ok();
-        let is_whole = !is_partial && self.organizations.is_empty();
         let anchor = (context.maker)(Anchor::KIND, json!({}))?;
         let effects = Verdicts {
             report,
             is_partial,
             anchor: is_whole.then_some(anchor),
+            checked,
             job_id: context.job_id.clone(),
         };
         Ok(Outcome::Done(Done {

@@ -13,6 +13,7 @@ pub mod entry;
 pub mod part;
 pub mod pieces;
 pub mod report;
+mod rolling;
 mod scan;
 mod since;
 
@@ -22,11 +23,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::since::{Since, verify_since};
 use self::{
     conclude::{Asked, Case},
     report::{Coverage, Report},
     scan::Scanner,
+};
+pub use self::{
+    rolling::{CoverageReport, NextCheck, verify_tiles},
+    since::{Since, verify_since},
 };
 use crate::{
     checkpoint::anchored::Anchored,
