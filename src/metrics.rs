@@ -132,6 +132,10 @@ metrics! {
     verdict: IntGaugeVec = "trailkeeper_trail_verdict" ["organization", "verdict"];
     /// When each trail was last verified, in seconds since 1970.
     verified_seconds: GaugeVec = "trailkeeper_trail_last_verified_timestamp_seconds" ["organization"];
+    /// When the anchored entries were last checked in full that were not for longest, in seconds since 1970; 0 before all were.
+    full_check_oldest_seconds: Gauge = "trailkeeper_full_check_oldest_timestamp_seconds" [];
+    /// Anchored entries at the last full check of any: all, and those checked in full in the last verify.rolling_days days.
+    full_check_entries: IntGaugeVec = "trailkeeper_full_check_entries" ["which"];
     /// Entries that this worker checked.
     entries: IntCounter = "trailkeeper_entries_checked_total" [];
     /// When the newest backup was made, in seconds since 1970; 0 where there is none.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock::Clock,
     ledger::{self, Act},
     metrics::Metrics,
     state::{
@@ -20,10 +21,18 @@ const EVERY: Duration = Duration::from_secs(10);
 const MAX_ORGANIZATIONS: usize = 200;
 
 /// Samples until cancelled.
-pub async fn run(store: Store, metrics: Metrics, stop: CancellationToken) {
+pub async fn run(
+    store: Store,
+    metrics: Metrics,
+    clock: Clock,
+    rolling_days: u32,
+    stop: CancellationToken,
+) {
     let mut sampler = Sampler {
         store,
         metrics,
+        clock,
+        rolling_days,
         keys_of: None,
     };
     loop {
@@ -40,6 +49,9 @@ pub async fn run(store: Store, metrics: Metrics, stop: CancellationToken) {
 struct Sampler {
     store: Store,
     metrics: Metrics,
+    clock: Clock,
+    /// Within how many days everything is to be checked in full.
+    rolling_days: u32,
     /// The job whose API keys are shown.
     keys_of: Option<String>,
 }
@@ -48,6 +60,7 @@ impl Sampler {
     async fn sample(&mut self) -> Result<(), StateError> {
         self.jobs().await?;
         self.verdicts().await?;
+        self.coverage().await?;
         self.archive().await?;
         self.api_keys().await
     }
@@ -111,6 +124,25 @@ impl Sampler {
             drill_seconds.set(row.at as f64 / 1e6);
             drill_passed.set(i64::from(detail["passed"] == true));
             drill_recovery_seconds.set(detail["recovery_seconds"].as_f64().unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    async fn coverage(&self) -> Result<(), StateError> {
+        let Some(coverage) = self.store.coverage().await? else {
+            return Ok(());
+        };
+        let oldest = coverage
+            .oldest()
+            .map_or(coverage.ran_at, |span| span.checked_at);
+        let metrics = &self.metrics;
+        metrics.full_check_oldest_seconds.set(oldest as f64 / 1e6);
+        let now = self.clock.now().as_microsecond();
+        let (all, covered) = coverage.entries(now, self.rolling_days);
+        for (which, entries) in [("all", all), ("covered", covered)] {
+            let entries = i64::try_from(entries).unwrap_or(i64::MAX);
+            let gauge = metrics.full_check_entries.with_label_values(&[which]);
+            gauge.set(entries);
         }
         Ok(())
     }

@@ -163,6 +163,8 @@ impl Service {
         tasks.spawn(sampler::run(
             self.store.clone(),
             self.metrics.clone(),
+            self.services.clock,
+            self.config.verify.rolling_days,
             rest.clone(),
         ));
         tasks.spawn(watchdog(Arc::clone(&worker), rest.clone()));

@@ -11,6 +11,7 @@ use super::{AnchorError, checkpoint_origin, decode};
 use crate::{
     checkpoint::{
         anchored::{Anchored, AnchoredTree, KeptLeaf},
+        coverage::Sizes,
         inventory::{Inventory, Organization},
         merkle::{Hash, Range},
         note::{Note, VerifierKey},
@@ -189,6 +190,56 @@ fn open_checkpoint(row: &CheckpointRow, keys: &[VerifierKey]) -> Option<Checkpoi
     Some(Checkpoint::open(&note, keys).ok()?.0)
 }
 
+fn open_inventory(
+    run: &AnchorRun,
+    origin: &str,
+    keys: &[VerifierKey],
+) -> Result<Inventory, (Kind, String)> {
+    let number = run.number;
+    let missing = |problem: String| (Kind::AnchorMissing, format!("anchor {number}: {problem}"));
+    let note = Note::from_bytes(run.note.as_bytes())
+        .map_err(|error| missing(format!("what is kept is no signed note: {error}")))?;
+    let inventory = Inventory::open(&note, keys)
+        .map_err(|error| missing(format!("what is kept was not signed like that: {error}")))?;
+    if inventory.number != number.cast_unsigned() {
+        let problem = format!(
+            "what is kept under this number is anchor {}",
+            inventory.number
+        );
+        return Err(missing(problem));
+    }
+    if inventory.origin != origin {
+        let problem = format!(
+            "anchor {number} is about {}, and anchors.origin is {origin}",
+            inventory.origin
+        );
+        return Err((Kind::AnchorMoved, problem));
+    }
+    Ok(inventory)
+}
+
+/// How many entries each organisation had at the anchor with this number; none if that is gone, or cannot be trusted.
+///
+/// # Errors
+/// If the database fails.
+pub async fn sizes_at(
+    store: &Store,
+    origin: &str,
+    keys: &[VerifierKey],
+    number: u64,
+) -> Result<Option<Sizes>, AnchorError> {
+    let bound = number.cast_signed().saturating_add(1);
+    let runs = store.anchors_before(bound, 1).await?;
+    let inventory = runs
+        .first()
+        .filter(|run| run.number == number.cast_signed())
+        .and_then(|run| open_inventory(run, origin, keys).ok());
+    Ok(inventory.map(|inventory| {
+        let sizes = inventory.organizations.iter();
+        sizes.filter_map(|of| Some((of.id?, of.size))).collect()
+    }))
+}
+
 /// Follows the inventories from the newest to older ones.
 struct Chain<'a> {
     origin: &'a str,
@@ -202,7 +253,7 @@ struct Chain<'a> {
 
 impl Chain<'_> {
     fn follow(&mut self, run: &AnchorRun, loaded: &mut Loaded) {
-        let inventory = match self.open(run) {
+        let inventory = match open_inventory(run, self.origin, self.keys) {
             Ok(inventory) => inventory,
             Err((kind, problem)) => {
                 loaded.find(kind, problem);
@@ -236,31 +287,6 @@ impl Chain<'_> {
         if self.newest.is_none() {
             self.newest = Some(inventory);
         }
-    }
-
-    fn open(&self, run: &AnchorRun) -> Result<Inventory, (Kind, String)> {
-        let number = run.number;
-        let missing =
-            |problem: String| (Kind::AnchorMissing, format!("anchor {number}: {problem}"));
-        let note = Note::from_bytes(run.note.as_bytes())
-            .map_err(|error| missing(format!("what is kept is no signed note: {error}")))?;
-        let inventory = Inventory::open(&note, self.keys)
-            .map_err(|error| missing(format!("what is kept was not signed like that: {error}")))?;
-        if inventory.number != number.cast_unsigned() {
-            let problem = format!(
-                "what is kept under this number is anchor {}",
-                inventory.number
-            );
-            return Err(missing(problem));
-        }
-        if inventory.origin != self.origin {
-            let problem = format!(
-                "anchor {number} is about {}, and anchors.origin is {}",
-                inventory.origin, self.origin
-            );
-            return Err((Kind::AnchorMoved, problem));
-        }
-        Ok(inventory)
     }
 
     /// No older inventories are kept.

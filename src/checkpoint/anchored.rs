@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    coverage::Sizes,
     leaf::{Leaf, LeafKind},
     merkle::Hash,
     tiles::{Tree, tile_root},
@@ -93,6 +94,13 @@ impl Anchored {
         } else {
             Err("it is not what was signed".to_owned())
         }
+    }
+
+    /// How many entries each tree has.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        let trees = self.trees.iter();
+        trees.map(|(&id, tree)| (id, tree.tree.size)).collect()
     }
 
     /// The tree of an organisation.

@@ -10,6 +10,7 @@
 //! | [`merkle`] | hashes trees, makes and checks proofs |
 //! | [`anchored`] | all trees of one anchor |
 //! | [`tiles`] | compares a trail with its tree while it is read in pieces |
+//! | [`coverage`] | when each tile was last checked in full, and which come next |
 //! | [`note`] | signs text, and checks who signed it |
 //! | [`tree_head`] | the statement about one trail: size, root, newest entry, time |
 //! | [`inventory`] | the statement about all trails at once |
@@ -20,6 +21,7 @@
 //! never panic.
 
 pub mod anchored;
+pub mod coverage;
 pub mod head;
 pub mod inventory;
 pub mod leaf;

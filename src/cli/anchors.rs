@@ -6,7 +6,7 @@ use super::Failure;
 use crate::{
     anchor::{self, AnchorError, Loaded},
     backup::{BackupError, Vouchers},
-    checkpoint::note::VerifierKey,
+    checkpoint::{coverage::Coverage, note::VerifierKey},
     config::Config,
     objects::Vault,
     state::{Found, Store},
@@ -44,6 +44,8 @@ impl Sources {
 /// The anchors of a state database, which stay readable while this lives.
 pub(super) struct Anchors {
     pub(super) loaded: Loaded,
+    /// When what they cover was last checked in full, if it ever was.
+    pub(super) coverage: Option<Coverage>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -65,10 +67,12 @@ impl Anchors {
                 Found::Database { .. } => {}
             }
             let store = Store::open(url, 3).await?;
-            Ok(Some(anchor::load(&store, origin, keys, None, DEPTH).await?))
+            let loaded = anchor::load(&store, origin, keys, None, DEPTH).await?;
+            Ok(Some((loaded, store.coverage().await?)))
         })?;
-        Ok(loaded.map(|loaded| Self {
+        Ok(loaded.map(|(loaded, coverage)| Self {
             loaded,
+            coverage,
             _runtime: runtime,
         }))
     }

@@ -145,7 +145,8 @@ async fn work(
     let worker = tokio::spawn(service.run(stop.clone()));
     let registry = jobs::registry(&config);
     // In the order of the night.
-    for schedule in schedules.into_iter().rev() {
+    let fires = schedules.into_iter().rev().filter(|it| !it.paused);
+    for schedule in fires {
         say(|out| {
             writeln!(
                 out,

@@ -9,6 +9,7 @@ use crate::{
     keys::report::{KeyReport, Status},
     trail::finding::{Finding, Severity, Verdict},
     verify::{
+        CoverageReport,
         entry::EntryReport,
         report::{Coverage, OrganizationReport, Report},
     },
@@ -38,7 +39,7 @@ fn verdict_colour(verdict: Verdict) -> Style {
 /// The report: a line an organisation, then what was found, then the verdict.
 pub(super) fn report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     for organization in &report.organizations {
-        organization_line(out, organization, report.duration_seconds)?;
+        organization_line(out, organization, report)?;
         for finding in &organization.findings {
             finding_line(out, finding)?;
         }
@@ -101,11 +102,23 @@ fn anchors(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         }
         if let (Some(number), Some(time)) = (anchors.number, &anchors.time) {
             if let Some(unread) = anchors.unread_entries {
-                return writeln!(
-                    out,
-                    "anchor {number} of {time} covers {}, which {FAINT}were not read{FAINT:#}",
-                    count(unread, "entry")
-                );
+                let coverage = report.coverage.as_ref();
+                if let Some(checked) = coverage.and_then(|coverage| coverage.checked_entries) {
+                    writeln!(
+                        out,
+                        "anchor {number} of {time} covers {}: {} checked in full, {} {FAINT}not read{FAINT:#}",
+                        count(unread + checked, "entry"),
+                        HumanCount(checked),
+                        HumanCount(unread),
+                    )?;
+                } else {
+                    writeln!(
+                        out,
+                        "anchor {number} of {time} covers {}, which {FAINT}were not read{FAINT:#}",
+                        count(unread, "entry")
+                    )?;
+                }
+                return coverage.map_or(Ok(()), |coverage| coverage_line(out, coverage));
             }
             let organizations = report.organizations.iter();
             let unanchored: u64 = organizations
@@ -140,10 +153,27 @@ fn anchors(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     )
 }
 
+fn coverage_line(out: &mut dyn Write, coverage: &CoverageReport) -> io::Result<()> {
+    let style = match coverage.covered_entries < coverage.entries {
+        true => DOUBTFUL,
+        false => FAINT,
+    };
+    write!(
+        out,
+        "{style}{} %{style:#} of what was anchored was checked in full within {}",
+        coverage.percent,
+        count(coverage.days.into(), "day"),
+    )?;
+    match &coverage.oldest_check {
+        Some(oldest) => writeln!(out, ", the oldest part on {oldest}"),
+        None => writeln!(out),
+    }
+}
+
 fn organization_line(
     out: &mut dyn Write,
     organization: &OrganizationReport,
-    seconds: f64,
+    report: &Report,
 ) -> io::Result<()> {
     let style = verdict_colour(organization.verdict);
     let name = match organization.organization_id {
@@ -157,7 +187,14 @@ fn organization_line(
     )?;
     let answer = &organization.qwed;
     if answer.total_entries == 0 {
-        return writeln!(out, "no entries");
+        let anchors = report.anchors.as_ref();
+        let is_partial = anchors.is_some_and(|anchors| anchors.unread_entries.is_some());
+        let none = if is_partial {
+            "no new entries"
+        } else {
+            "no entries"
+        };
+        return writeln!(out, "{none}");
     }
     let head = match (answer.last_entry_id, &answer.head_hash) {
         (Some(id), Some(hash)) => format!("{id} {}", hash.chars().take(12).collect::<String>()),
@@ -171,7 +208,7 @@ fn organization_line(
         HumanCount(organization.verified_count()),
         HumanCount(organization.legacy_count),
         HumanCount(organization.failed_count - organization.excused_count),
-        HumanCount((answer.total_entries as f64 / seconds.max(1e-6)) as u64),
+        HumanCount((answer.total_entries as f64 / report.duration_seconds.max(1e-6)) as u64),
     )
 }
 

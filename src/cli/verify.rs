@@ -22,7 +22,7 @@ use crate::{
     state::masked,
     trail::{finding::Verdict, keys::KeyRing},
     verify::{
-        self, Options, Scope, VerifyError,
+        self, CoverageReport, Options, Scope, VerifyError,
         entry::{EntryError, EntryReport, verify_entries},
         report::{AnchorsReport, Coverage, Report},
         verify_since,
@@ -243,6 +243,14 @@ fn trails(
                     unread_entries,
                     ..anchors.report()
                 });
+                // Of everything that is checked now there is no need to say when it was before.
+                let known = anchors
+                    .coverage
+                    .as_ref()
+                    .filter(|_| unread_entries.is_some());
+                let (now, days) = (Clock.now().as_microsecond(), config.verify.rolling_days);
+                report.coverage =
+                    known.map(|known| CoverageReport::of(known, anchored.as_deref(), now, days));
             }
             match arguments.format {
                 Format::Json => print_json(&report)?,

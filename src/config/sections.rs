@@ -130,6 +130,9 @@ pub struct Verify {
     pub piece_entries: u32,
     /// How a whole trail is cut into pieces.
     pub cut: Cut,
+    /// Within how many days a rolling check checks everything in full.
+    #[schemars(range(min = 1, max = 90))]
+    pub rolling_days: u32,
 }
 
 /// How a whole trail is cut into pieces.

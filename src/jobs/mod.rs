@@ -7,8 +7,10 @@ mod anchoring;
 pub mod backup;
 pub mod check_api_keys;
 pub mod drill;
+mod partial;
 #[cfg(feature = "probe")]
 pub mod probe;
+mod verdicts;
 mod verification;
 pub mod verify_piece;
 pub mod verify_trail;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,33 +16,26 @@ use serde_json::json;
 use super::{
     Services,
     anchor::Anchor,
-    anchoring::{self, ANCHORS},
+    anchoring,
+    partial::{self, Partial},
+    verdicts::Verdicts,
     verification::{self, Work},
     verify_piece::VerifyPiece,
 };
 use crate::{
-    checkpoint::anchored::Anchored,
+    checkpoint::coverage::Checked,
     config::{Cut, parse_micros},
     qwed::Period,
     runtime::job::{Context, Done, Job, JobError, Outcome, Wait},
-    state::{
-        StateError, Tx,
-        jobs::{Effects, NewJob, State, new_id},
-        outbox::Event,
-        verdicts::Before,
-    },
-    trail::finding::{AnchorFinding, Verdict},
+    state::jobs::State,
+    trail::finding::AnchorFinding,
     verify::{
-        Options, Scope, Since, VerifyError,
+        Options, Scope, VerifyError,
         part::Part,
         pieces::{self, Layout, Plan, Planning},
-        report::{AnchorsReport, OrganizationReport, Report},
-        verify_since,
+        report::AnchorsReport,
     },
 };
-
-/// Findings that an event names; all of them are in the job's outcome.
-const TOLD_FINDINGS: usize = 20;
 
 /// Verifies the audit trails of all organisations, or of some, and gives one verdict for each. That something was
 /// tampered with is an outcome, not a failure.
@@ -64,6 +56,10 @@ pub struct VerifyTrail {
     /// Check only what came after the newest anchor, if it fits to that, and everything otherwise. Not for a period.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub since_anchor: bool,
+    /// Check what came after the newest anchor, and in full a slice of what it covers, such that everything is checked every
+    /// verify.rolling_days days; everything if something does not fit. Not for a period or some organisations.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rolling: bool,
 }
 
 /// What is kept while the pieces are checked.
@@ -115,6 +111,11 @@ impl VerifyTrail {
                 "\"since_anchor\" cannot be had for a period"
             )));
         }
+        if self.rolling && !(self.organizations.is_empty() && period == Period::default()) {
+            return Err(JobError::fail(anyhow::anyhow!(
+                "\"rolling\" cannot be had for a period or some organisations"
+            )));
+        }
         if let (Some(from), Some(to)) = (period.from, period.to)
             && from > to
         {
@@ -137,12 +138,22 @@ impl VerifyTrail {
         let loaded = anchoring::load(context, None).await?;
         let anchored = loaded.anchored;
         let anchor = anchored.as_ref().map(|anchored| anchored.number);
-        if let (Some(anchored), true) = (&anchored, self.since_anchor)
-            && let Some(done) = self
-                .since(context, started, anchored, &loaded.findings)
-                .await?
+        if let Some(anchored) = &anchored
+            && (self.since_anchor || self.rolling)
         {
-            return Ok(done);
+            let part = Partial {
+                context,
+                started,
+                anchored,
+            };
+            let done = if self.rolling {
+                part.rolling(&loaded.findings).await?
+            } else {
+                part.since(&self.organizations, &loaded.findings).await?
+            };
+            if let Some(done) = done {
+                return Ok(done);
+            }
         }
         let plan = verification::run(context, move |work: &Work| {
             let options = Options {
@@ -179,54 +190,6 @@ impl VerifyTrail {
         }))
     }
 
-    /// Verifies what is new; `None` if everything has to be verified.
-    async fn since(
-        &self,
-        context: &Context<Services>,
-        started: Timestamp,
-        anchored: &Arc<Anchored>,
-        findings: &[AnchorFinding],
-    ) -> Result<Option<Outcome>, JobError> {
-        let (inner, organizations) = (Arc::clone(anchored), self.organizations.clone());
-        let since = verification::run(context, move |work: &Work| {
-            let (database, ring) = (&work.database, &work.ring);
-            verify_since(
-                database,
-                ring,
-                &inner,
-                &organizations,
-                &work.options,
-                &work.progress,
-            )
-        });
-        let Some(Since {
-            mut report,
-            unread_entries,
-        }) = since.await?
-        else {
-            return Ok(None);
-        };
-        report.set_times(started, context.services.clock.now());
-        report.set_anchors(AnchorsReport {
-            number: Some(anchored.number),
-            time: Some(anchored.time.to_string()),
-            unread_entries: Some(unread_entries),
-            findings: findings.to_vec(),
-        });
-        Ok(Some(Outcome::Done(Done {
-            result: serde_json::to_value(&report).map_err(JobError::fail)?,
-            done: i64::try_from(report.entries).ok(),
-            // No verdict on any trail follows from its newest entries alone; the anchors are looked at all the same.
-            effects: Some(Arc::new(Verdicts {
-                report,
-                is_partial: true,
-                anchor: None,
-                job_id: context.job_id.clone(),
-            })),
-            ..Done::default()
-        })))
-    }
-
     async fn conclude(&self, context: &Context<Services>, memo: Memo) -> Result<Outcome, JobError> {
         let Memo {
             started,
@@ -259,9 +222,11 @@ impl VerifyTrail {
         let piece_count = segments.len();
         let scope = plan.scope.clone();
         let is_partial = plan.scope.period != Period::default();
+        let is_whole = !is_partial && self.organizations.is_empty();
+        let inner = anchored.clone();
         let concluded = verification::run(context, move |work: &Work| {
             let options = Options {
-                anchored: anchored.as_deref(),
+                anchored: inner.as_deref(),
                 ..work.options
             };
             let concluded = pieces::conclude(
@@ -285,17 +250,29 @@ impl VerifyTrail {
             }
         });
         let mut report = concluded.await?;
-        report.set_times(started, context.services.clock.now());
+        let ended = context.services.clock.now();
+        report.set_times(started, ended);
         report.set_anchors(anchors);
+        let checked = match (&anchored, is_whole) {
+            (Some(anchored), true) => Some(Checked {
+                began_at: started.as_microsecond(),
+                ended_at: ended.as_microsecond(),
+                anchor: anchored.number,
+                sizes: anchored.sizes(),
+                slice: None,
+            }),
+            _ => None,
+        };
+        report.coverage = partial::coverage(context, anchored.as_deref(), checked.as_ref()).await?;
         let mut result = serde_json::to_value(&report).map_err(JobError::fail)?;
         result["pieces"] = json!(piece_count);
         let entries = i64::try_from(report.entries).ok();
-        let is_whole = !is_partial && self.organizations.is_empty();
         let anchor = (context.maker)(Anchor::KIND, json!({}))?;
         let effects = Verdicts {
             report,
             is_partial,
             anchor: is_whole.then_some(anchor),
+            checked,
             job_id: context.job_id.clone(),
         };
         Ok(Outcome::Done(Done {
@@ -363,170 +340,4 @@ async fn segments_of(context: &Context<Services>) -> Result<Vec<Part>, JobError>
         segments.push(segment);
     }
     Ok(segments)
-}
-
-/// Notes the verdicts, and tells of those that changed for the worse or back.
-struct Verdicts {
-    report: Report,
-    /// Only a period was verified: that it is sound says nothing about the rest.
-    is_partial: bool,
-    /// What was verified is anchored next.
-    anchor: Option<NewJob>,
-    job_id: String,
-}
-
-impl Effects for Verdicts {
-    fn apply<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<Vec<Event>, StateError>> {
-        Box::pin(async move {
-            let mut events = Vec::new();
-            for trail in &self.report.organizations {
-                if self.is_partial && trail.verdict != Verdict::Tampered {
-                    continue;
-                }
-                let organization = organization_text(trail);
-                let before = tx
-                    .note_verdict(
-                        &organization,
-                        &trail.verdict.to_string(),
-                        i64::try_from(trail.qwed.total_entries).unwrap_or(i64::MAX),
-                        i64::try_from(trail.findings_total).unwrap_or(i64::MAX),
-                        &self.job_id,
-                    )
-                    .await?;
-                if let Some(what) = change(&before, trail.verdict) {
-                    events.push(self.event(trail, what, before.verdict));
-                }
-            }
-            if let Some(anchors) = &self.report.anchors {
-                events.extend(self.about_anchors(tx, anchors).await?);
-            }
-            if let Some(job) = &self.anchor {
-                tx.insert_jobs(std::slice::from_ref(job)).await?;
-            }
-            Ok(events)
-        })
-    }
-}
-
-/// What a new verdict means after what was known before. A trail that was tampered with is only restored when it is what it
-/// was before; otherwise whoever blanks the hashes of a tampered trail would sound the all-clear.
-fn change(before: &Before, now: Verdict) -> Option<&'static str> {
-    let was = before.verdict.as_deref();
-    let is = now.to_string();
-    match now {
-        Verdict::Tampered => (was != Some("tampered")).then_some("integrity.failed"),
-        Verdict::Intact => (was == Some("tampered")).then_some("integrity.restored"),
-        Verdict::Incomplete if was == Some("tampered") && before.sound.as_deref() == Some(&is) => {
-            Some("integrity.restored")
-        }
-        Verdict::Incomplete => {
-            (was == Some("tampered") || was == Some("intact")).then_some("integrity.degraded")
-        }
-    }
-}
-
-impl Verdicts {
-    /// Notes whether the anchors are what they were, and tells when that changes.
-    async fn about_anchors(
-        &self,
-        tx: &mut Tx,
-        anchors: &AnchorsReport,
-    ) -> Result<Option<Event>, StateError> {
-        if anchors.number.is_none() && anchors.findings.is_empty() {
-            // There never was one.
-            return Ok(None);
-        }
-        let worst = anchors
-            .findings
-            .iter()
-            .map(|finding| finding.severity)
-            .max();
-        let verdict = worst.map_or(Verdict::Intact, Verdict::of);
-        let findings = i64::try_from(anchors.findings.len()).unwrap_or(i64::MAX);
-        let before = tx
-            .note_verdict(ANCHORS, &verdict.to_string(), 0, findings, &self.job_id)
-            .await?;
-        Ok(change(&before, verdict).map(|what| Event {
-            id: new_id(),
-            event_type: what.to_owned(),
-            subject: Some(ANCHORS.to_owned()),
-            data: json!({
-                "verdict": verdict,
-                "previous_verdict": before.verdict,
-                "findings_total": findings,
-                "findings": anchors.findings.iter().take(TOLD_FINDINGS).collect::<Vec<_>>(),
-                "job_id": self.job_id,
-            }),
-        }))
-    }
-
-    fn event(&self, trail: &OrganizationReport, what: &str, before: Option<String>) -> Event {
-        let told = trail.findings.iter().take(TOLD_FINDINGS);
-        Event {
-            id: new_id(),
-            event_type: what.to_owned(),
-            subject: Some(format!("organization/{}", organization_text(trail))),
-            data: json!({
-                "organization_id": trail.organization_id,
-                "verdict": trail.verdict,
-                "previous_verdict": before,
-                "entries": trail.qwed.total_entries,
-                "findings_total": trail.findings_total,
-                "findings": told.collect::<Vec<_>>(),
-                "job_id": self.job_id,
-            }),
-        }
-    }
-}
-
-fn organization_text(trail: &OrganizationReport) -> String {
-    trail
-        .organization_id
-        .map_or_else(String::new, |id| id.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn after(verdict: &str, sound: Option<&str>, now: Verdict) -> Option<&'static str> {
-        let before = Before {
-            verdict: Some(verdict.to_owned()),
-            sound: sound.map(str::to_owned),
-        };
-        change(&before, now)
-    }
-
-    /// Blanking the hashes of a tampered trail makes it incomplete, which must not sound the all-clear.
-    #[test]
-    fn only_what_is_as_it_was_is_restored() {
-        use Verdict::{Incomplete, Intact, Tampered};
-        assert_eq!(
-            change(&Before::default(), Tampered),
-            Some("integrity.failed")
-        );
-        assert_eq!(change(&Before::default(), Incomplete), None);
-        assert_eq!(after("tampered", Some("intact"), Tampered), None);
-        assert_eq!(
-            after("tampered", Some("intact"), Incomplete),
-            Some("integrity.degraded")
-        );
-        assert_eq!(
-            after("tampered", None, Incomplete),
-            Some("integrity.degraded")
-        );
-        assert_eq!(
-            after("tampered", Some("incomplete"), Incomplete),
-            Some("integrity.restored")
-        );
-        assert_eq!(
-            after("tampered", Some("intact"), Intact),
-            Some("integrity.restored")
-        );
-        assert_eq!(
-            after("intact", Some("intact"), Incomplete),
-            Some("integrity.degraded")
-        );
-        assert_eq!(after("incomplete", Some("incomplete"), Intact), None);
-    }
 }

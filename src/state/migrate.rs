@@ -30,6 +30,7 @@ const STEPS: &[Step] = steps![
     4 "API keys" "0004_api_keys.sql",
     5 "anchors" "0005_anchors.sql",
     6 "archive" "0006_archive.sql",
+    7 "full checks" "0007_full_checks.sql",
     8 "ledger" "0008_ledger.sql",
 ];
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     checkpoint::anchored::Anchored,
-    qwed::{Database, IdRange, ReadError},
+    qwed::{Database, IdRange, Period, ReadError},
     trail::{
         chain::Trail,
         hash::HashText,
@@ -52,9 +52,15 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Looks up what has to be known first.
-    pub(super) fn of(worker: &mut Worker, scope: &Scope) -> Result<Self, VerifyError> {
+    /// Looks up what has to be known first. An organisation that is asked for has to be there or in `anchored`, so that it
+    /// can be said that it vanished; a period is compared with no anchor.
+    pub(super) fn of(
+        worker: &mut Worker,
+        scope: &Scope,
+        anchored: Option<&Anchored>,
+    ) -> Result<Self, VerifyError> {
         let known = worker.reader.organizations()?;
+        let anchored = anchored.filter(|_| scope.period == Period::default());
         let everything = IdRange {
             low: i64::MIN,
             high: i64::MAX,
@@ -66,6 +72,7 @@ impl Asked {
         wanted.dedup();
         for &id in &wanted {
             let exists = known.contains(&id)
+                || anchored.is_some_and(|anchored| anchored.tree(id).is_some())
                 || match whole {
                     Some(whole) => worker.reader.bounds(Some(id), whole)?.is_some(),
                     None => false,

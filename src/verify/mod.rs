@@ -13,6 +13,7 @@ pub mod entry;
 pub mod part;
 pub mod pieces;
 pub mod report;
+mod rolling;
 mod scan;
 mod since;
 
@@ -22,11 +23,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::since::{Since, verify_since};
 use self::{
     conclude::{Asked, Case},
     report::{Coverage, Report},
     scan::Scanner,
+};
+pub use self::{
+    rolling::{CoverageReport, NextCheck, verify_tiles},
+    since::{Since, verify_since},
 };
 use crate::{
     checkpoint::anchored::Anchored,
@@ -134,7 +138,7 @@ pub fn verify(
 ) -> Result<Report, VerifyError> {
     let scanner = Scanner::new(database, ring, *options, progress)?;
     let mut worker = scanner.worker()?;
-    let asked = Asked::of(&mut worker, scope)?;
+    let asked = Asked::of(&mut worker, scope, options.anchored)?;
     scanner.give_back(worker);
     let Some(bounds) = asked.bounds() else {
         let anchored = options

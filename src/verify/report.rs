@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::rolling::CoverageReport;
 use crate::{
     checkpoint::anchored::AnchoredTree,
     qwed::Dialect,
@@ -45,6 +46,9 @@ pub struct Report {
     /// What anchors say; none if the verification was to go without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors: Option<AnchorsReport>,
+    /// When what anchors cover was last checked in full; none before it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<CoverageReport>,
     /// By organisation, in order of id; entries of none, if there are any, come first.
     pub organizations: Vec<OrganizationReport>,
 }
@@ -357,6 +361,7 @@ impl Report {
             keys: keys.collect(),
             findings: findings.collect(),
             anchors: None,
+            coverage: None,
             organizations,
         }
     }

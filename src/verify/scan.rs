@@ -314,6 +314,17 @@ impl<'a> Scanner<'a> {
         })
     }
 
+    /// An error once it is to stop.
+    pub(super) fn go_on(&self) -> Result<(), VerifyError> {
+        if self.progress.is_stopped() {
+            return Err(VerifyError::Interrupted(Coverage {
+                entries: self.progress.rows(),
+                fraction: self.progress.fraction(),
+            }));
+        }
+        Ok(())
+    }
+
     /// Works on `items` side by side, and joins the results in their order.
     pub(super) fn each<I: Sync, T: Send + Default>(
         &self,
@@ -336,12 +347,7 @@ impl<'a> Scanner<'a> {
         piece: &(impl Fn(&mut Worker, IdRange) -> Result<T, VerifyError> + Sync),
         join: &(impl Fn(T, T) -> T + Sync),
     ) -> Result<T, VerifyError> {
-        if self.progress.is_stopped() {
-            return Err(VerifyError::Interrupted(Coverage {
-                entries: self.progress.rows(),
-                fraction: self.progress.fraction(),
-            }));
-        }
+        self.go_on()?;
         let halves = if range.width() > self.range_ids {
             let mut worker = self.worker()?;
             let inner = worker.reader.bounds(None, range)?;

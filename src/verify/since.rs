@@ -56,7 +56,7 @@ pub fn verify_since(
         organizations: organizations.to_vec(),
         period: Period::default(),
     };
-    let asked = Asked::of(&mut worker, &scope)?;
+    let asked = Asked::of(&mut worker, &scope, Some(anchored))?;
     let trees = anchored.trees.iter();
     let trees: Vec<_> = trees.filter(|&(&id, _)| asked.is_wanted(id)).collect();
     let Some(whole) = asked.whole else {

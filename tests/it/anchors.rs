@@ -2,6 +2,7 @@
 
 mod forged;
 mod program;
+mod rolling;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

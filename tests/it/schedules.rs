@@ -229,7 +229,8 @@ fn what_ships_is_listed_without_a_directory() {
             "daily_key_check",
             "hourly_anchor",
             "nightly_backup",
-            "nightly_verification"
+            "nightly_verification",
+            "rolling_verification"
         ]
     );
     assert_eq!(document["schedules"][0]["last"], Value::Null);

@@ -19,7 +19,7 @@ pub use file::{Misfire, MisfirePolicy, Overlap, Schedule};
 pub use load::{check, load};
 
 /// The schedules that ship with the program: file name and text.
-pub const SHIPPED: [(&str, &str); 4] = [
+pub const SHIPPED: [(&str, &str); 5] = [
     (
         "daily_key_check.toml",
         include_str!("../../../jobs/daily_key_check.toml"),
@@ -35,6 +35,10 @@ pub const SHIPPED: [(&str, &str); 4] = [
     (
         "nightly_verification.toml",
         include_str!("../../../jobs/nightly_verification.toml"),
+    ),
+    (
+        "rolling_verification.toml",
+        include_str!("../../../jobs/rolling_verification.toml"),
     ),
 ];
 

@@ -59,7 +59,7 @@ pub fn plan(
 ) -> Result<Plan, VerifyError> {
     let scanner = Scanner::new(database, ring, *options, progress)?;
     let mut worker = scanner.worker()?;
-    let asked = Asked::of(&mut worker, scope)?;
+    let asked = Asked::of(&mut worker, scope, options.anchored)?;
     let is_indexed = worker.reader.has_organization_index()?;
     scanner.give_back(worker);
     let mut plan = Plan {

@@ -96,6 +96,40 @@ fn an_operator_anchors_and_learns_of_what_is_gone() {
 }
 
 #[test]
+fn what_is_not_new_is_told_from_what_is_not_there() {
+    let desk = Desk {
+        directory: tempfile::tempdir().expect("make a directory"),
+    };
+    let path = desk.directory.path().join("qwed.db");
+    let generator = generate(&path, 2, 4, 600);
+    desk.json(0, &["anchor", "create"]);
+    let mut said = desk.text(0, &["verify", "--no-progress", "--since-anchor"]);
+    append(&path, generator, 1);
+    said += &desk.text(0, &["verify", "--no-progress", "--since-anchor"]);
+    let trail = Trail::open(&path);
+    trail.run("DELETE FROM verificationlog WHERE organization_id = 2");
+    trail.run("DELETE FROM organization WHERE id = 2");
+    for also in [&[][..], &["--since-anchor"]] {
+        let asked = [&["verify", "--no-progress", "--org", "2"], also].concat();
+        said += &desk.text(1, &asked);
+    }
+    insta::assert_snapshot!("new", said);
+    // A period is compared with no anchor, which so says nothing of it.
+    let of_period = [
+        "verify",
+        "--no-progress",
+        "--org",
+        "2",
+        "--from",
+        "2020-01-01",
+    ];
+    let run = desk.program(&of_period).run();
+    let (code, line) = run.failure();
+    assert_eq!(code, Some(3));
+    assert!(line.contains("there is no organisation 2"), "{line}");
+}
+
+#[test]
 fn keys_are_asked_for_where_they_are_missing() {
     let desk = Desk {
         directory: tempfile::tempdir().expect("make a directory"),

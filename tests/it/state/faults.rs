@@ -29,7 +29,7 @@ crate::on_both![
 const WAYS: [Way; 2] = [Way::Failed, Way::FailedButPersisted];
 const LEASE: Duration = Duration::from_secs(30);
 
-async fn claim(store: &Store) -> Result<Vec<Claimed>, trailkeeper::state::StateError> {
+pub(super) async fn claim(store: &Store) -> Result<Vec<Claimed>, trailkeeper::state::StateError> {
     let room = Room {
         total: 10,
         kinds: vec!["probe".to_owned()],
@@ -39,7 +39,7 @@ async fn claim(store: &Store) -> Result<Vec<Claimed>, trailkeeper::state::StateE
     store.claim("me", LEASE, &room).await
 }
 
-fn finish(job: &Claimed, ending: Ending) -> Finish {
+pub(super) fn finish(job: &Claimed, ending: Ending) -> Finish {
     Finish {
         id: job.id.clone(),
         kind: job.kind.clone(),

@@ -1,5 +1,6 @@
 //! How our own database behaves, the same on SQLite and PostgreSQL.
 
+mod coverage;
 mod faults;
 mod jobs;
 mod messages;

@@ -6,6 +6,7 @@ mod broker;
 mod chaos;
 mod fleet;
 mod lifecycle;
+mod rolling;
 mod schedules;
 mod systemd;
 
