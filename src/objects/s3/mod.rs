@@ -5,6 +5,7 @@
 //! again when an answer was lost, which leaves second locked versions behind, and signs before a lock could be added.
 
 mod bucket;
+mod extend;
 mod put;
 mod request;
 mod versions;
@@ -208,6 +209,15 @@ impl Backend for S3 {
 
     async fn put(&self, name: &str, bytes: Bytes, until: Timestamp) -> Result<Stored, VaultError> {
         self.put_locked(name, bytes, until).await
+    }
+
+    async fn extend(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        until: Timestamp,
+    ) -> Result<LockState, VaultError> {
+        self.extend_lock(name, version, until).await
     }
 
     async fn get(&self, name: &str, version: Option<&str>) -> Result<Bytes, VaultError> {
