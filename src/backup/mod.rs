@@ -17,6 +17,8 @@
 //! | after the note, before the object | a note of nothing, which the next run takes away |
 //! | after the object, before the note that it is there | an object that the next run finds by its note and takes over |
 //! | after objects, before the manifest's note | segments of the trail that the next manifest names; those of whole tables, which it names as superseded |
+//! | after a lock was prolonged, before the note of it | it is prolonged to the same time once more |
+//! | after the note of a prolonged lock, before the manifest's note | the next manifest names it |
 //! | after the manifest's note, before the manifest | the same bytes are put by the next run, before anything else |
 //! | after the manifest, before the note that it is there | the same, which finds it and changes nothing |
 //!
@@ -32,6 +34,7 @@ mod manifest;
 mod owner;
 mod personal;
 mod produce;
+mod renew;
 mod restore;
 mod run;
 mod segment;
@@ -44,7 +47,7 @@ pub use self::{
     envelope::{DataKey, KEY_BYTES, Kek, Place},
     kek::{kek, load_or_make_kek, read_kek},
     keyring::{rewrap, subject},
-    manifest::{Kind, Manifest, Object},
+    manifest::{Kind, Manifest, Object, Renewed},
     restore::{Restored, Wanted, restore},
     run::{Made, Options, Unlocked, run},
     verify::{Finding, FindingKind, Report, verify},

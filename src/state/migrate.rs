@@ -30,6 +30,7 @@ const STEPS: &[Step] = steps![
     4 "API keys" "0004_api_keys.sql",
     5 "anchors" "0005_anchors.sql",
     6 "archive" "0006_archive.sql",
+    9 "retention of the archive" "0009_prune.sql",
 ];
 
 /// SQLite has no lock that spans migrations: a second program that starts at the same moment may find a table that the

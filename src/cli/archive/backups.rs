@@ -137,6 +137,13 @@ pub(super) fn create(input: &Input) -> Result<Exit, Failure> {
                 made.number, made.entries, made.rows, made.anchors, made.objects, made.size_bytes
             )?;
             writeln!(out, "manifest: {}", made.manifest)?;
+            if made.renewed > 0 {
+                writeln!(
+                    out,
+                    "{} older objects are locked for longer now",
+                    made.renewed
+                )?;
+            }
             for unlocked in &made.not_locked {
                 let why = visible(&unlocked.why);
                 writeln!(out, "{BAD}not locked{BAD:#}: {}: {why}", unlocked.object)?;
