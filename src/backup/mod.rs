@@ -23,8 +23,9 @@
 //! | after the manifest, before the note that it is there | the same, which finds it and changes nothing |
 //!
 //! Data keys stand in our database and nowhere in the archive, so that destroying one erases a person from all locked copies.
+//! Nothing is removed but by order ([`prune()`]).
 //! Left out: a lock between two runs at once (the second fails at a write, and an object may be left that no manifest names,
-//! which `verify` lists), and segments that outlive their retention.
+//! which `verify` lists).
 
 mod archived;
 mod envelope;
@@ -34,6 +35,7 @@ mod manifest;
 mod owner;
 mod personal;
 mod produce;
+mod prune;
 mod renew;
 mod restore;
 mod run;
@@ -48,6 +50,7 @@ pub use self::{
     kek::{kek, load_or_make_kek, read_kek},
     keyring::{rewrap, subject},
     manifest::{Kind, Manifest, Object, Renewed},
+    prune::{Expired, Kept, Plan, Pruned, Reason, apply as prune, plan as plan_prune},
     restore::{Restored, Wanted, restore},
     run::{Made, Options, Unlocked, run},
     verify::{Finding, FindingKind, Report, verify},

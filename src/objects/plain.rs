@@ -123,6 +123,7 @@ impl Backend for Plain {
             version: meta.version,
             size: meta.size,
             lock: self.lock(),
+            is_held: false,
         })
     }
 

@@ -18,6 +18,7 @@ pub mod inbox;
 pub mod jobs;
 mod migrate;
 pub mod outbox;
+pub mod removals;
 pub mod renewals;
 pub mod schedules;
 pub mod verdicts;

@@ -21,6 +21,7 @@ use super::{
     manifest::{Kind, Object},
     owner::{Agents, Owners},
     personal::{TABLES, TRAIL, Table},
+    prune,
     run::count,
     segment::{Field, Reader, from_json},
 };
@@ -113,6 +114,15 @@ pub async fn restore(
             Some(number) => format!("the archive {} has no manifest {number}", vault.location()),
             None => format!("the archive {} has no manifest", vault.location()),
         }));
+    }
+    if let Some(archived) = manifests.last()
+        && let Some(object) = prune::missing(vault, &archived.manifest).await?
+    {
+        return Err(BackupError::Refused(format!(
+            "backup {} cannot be restored: {} is not there any more; it had to be kept until {}, and \"archive prune\" removes \
+             what is over. Restore a later backup: the trail is whole in each, and other tables are as of its day",
+            archived.manifest.number, object.name, object.retain_until
+        )));
     }
     let work = Work {
         handle: Handle::current(),

@@ -63,10 +63,10 @@ pub(super) struct Rewrap {
 }
 
 /// What commands of the archive work with.
-struct Archive {
-    config: Config,
-    store: Store,
-    vault: Vault,
+pub(super) struct Archive {
+    pub(super) config: Config,
+    pub(super) store: Store,
+    pub(super) vault: Vault,
 }
 
 impl Archive {
@@ -81,13 +81,13 @@ impl Archive {
         })
     }
 
-    fn origin(&self) -> &str {
+    pub(super) fn origin(&self) -> &str {
         &self.config.anchors.origin
     }
 }
 
 /// Runs a command with the archive of the configuration.
-fn with<T>(
+pub(super) fn with<T>(
     input: &Input,
     command: impl AsyncFnOnce(&Archive) -> anyhow::Result<T>,
 ) -> Result<T, Failure> {

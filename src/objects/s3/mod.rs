@@ -191,6 +191,7 @@ impl S3 {
                 .and_then(|size| size.parse().ok())
                 .unwrap_or(0),
             lock,
+            is_held: answer.header("x-amz-object-lock-legal-hold") == Some("ON"),
         };
         let digest = answer.header("x-amz-checksum-sha256");
         Ok((head, digest.and_then(put::digest)))

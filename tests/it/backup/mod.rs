@@ -5,6 +5,7 @@ mod faults;
 mod found;
 mod kinds;
 mod outside;
+mod pruned;
 mod renewed;
 
 use std::path::{Path, PathBuf};
