@@ -36,8 +36,22 @@ pub struct Manifest {
     pub objects: Vec<Object>,
     /// What a backup that was cut short left, and this one replaces: not to be restored.
     pub superseded: Vec<Object>,
+    /// Objects of earlier manifests, and manifests, that are kept for longer than was said before.
+    #[serde(default)]
+    pub renewed: Vec<Renewed>,
     /// Data subjects that were erased since the manifest before.
     pub erasures: Vec<String>,
+}
+
+/// An object that is kept for longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// Its name.
+    pub name: String,
+    /// Its version; none where the store keeps none.
+    pub version: Option<String>,
+    /// Until when it is kept at least now.
+    pub retain_until: Timestamp,
 }
 
 /// What an object is.

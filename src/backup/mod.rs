@@ -17,12 +17,15 @@
 //! | after the note, before the object | a note of nothing, which the next run takes away |
 //! | after the object, before the note that it is there | an object that the next run finds by its note and takes over |
 //! | after objects, before the manifest's note | segments of the trail that the next manifest names; those of whole tables, which it names as superseded |
+//! | after a lock was prolonged, before the note of it | it is prolonged to the same time once more |
+//! | after the note of a prolonged lock, before the manifest's note | the next manifest names it |
 //! | after the manifest's note, before the manifest | the same bytes are put by the next run, before anything else |
 //! | after the manifest, before the note that it is there | the same, which finds it and changes nothing |
 //!
 //! Data keys stand in our database and nowhere in the archive, so that destroying one erases a person from all locked copies.
+//! Nothing is removed but by order ([`prune()`]).
 //! Left out: a lock between two runs at once (the second fails at a write, and an object may be left that no manifest names,
-//! which `verify` lists), and segments that outlive their retention.
+//! which `verify` lists).
 
 mod anchors;
 mod archived;
@@ -34,6 +37,8 @@ mod manifest;
 mod owner;
 mod personal;
 mod produce;
+mod prune;
+mod renew;
 mod restore;
 mod run;
 mod scratch;
@@ -49,7 +54,8 @@ pub use self::{
     envelope::{DataKey, KEY_BYTES, Kek, Place},
     kek::{kek, load_or_make_kek, read_kek},
     keyring::{rewrap, subject},
-    manifest::{Kind, Manifest, Object},
+    manifest::{Kind, Manifest, Object, Renewed},
+    prune::{Expired, Kept, Plan, Pruned, Reason, apply as prune, plan as plan_prune},
     restore::{Restored, Wanted, restore},
     run::{Made, Options, Unlocked, run},
     scratch::scratch_server,

@@ -10,9 +10,10 @@ use tokio::runtime::Handle;
 
 use super::{
     BackupError, Kek,
-    manifest::{self, Kind, Manifest, Object},
+    manifest::{self, Kind, Manifest, Object, Renewed},
     personal::TRAIL,
     produce::{self, Source},
+    renew::renew,
 };
 use crate::{
     anchor::Keys,
@@ -23,6 +24,7 @@ use crate::{
         Store,
         archive::{ArchiveManifest, ArchiveObject},
         jobs::new_id,
+        renewals::KeptObject,
     },
 };
 
@@ -75,7 +77,9 @@ pub struct Made {
     pub size_bytes: i64,
     /// Objects that a backup that was cut short had left, and that this one replaces.
     pub superseded: u64,
-    /// Objects that are not locked as configured.
+    /// Older objects whose locks were prolonged.
+    pub renewed: u64,
+    /// Objects that are not locked as configured, or whose locks could not be prolonged.
     pub not_locked: Vec<Unlocked>,
 }
 
@@ -127,6 +131,9 @@ pub async fn run(
     let (dialect, schema) = produced.map_err(|error| BackupError::Refused(error.to_string()))??;
     put_anchors(&putter).await?;
     put_ledger(&putter).await?;
+    let not_renewed = renew(store, vault, now, progress).await?;
+    let renewed = store.renewed_archive_objects().await?;
+    let renewed_names: Vec<String> = renewed.iter().map(|it| it.name.clone()).collect();
 
     let newest = store.newest_archive_manifest().await?;
     let open = store.open_archive_objects().await?;
@@ -149,6 +156,7 @@ pub async fn run(
             .into_iter()
             .map(listed)
             .collect::<Result<_, _>>()?,
+        renewed: renewed.into_iter().map(named).collect(),
         erasures: Vec::new(),
     };
     let note = made.sign(&keys.signer)?;
@@ -163,13 +171,23 @@ pub async fn run(
         stored_at: None,
         lock_problem: None,
     };
-    store.insert_archive_manifest(&row, &names).await?;
+    store
+        .insert_archive_manifest(&row, &names, &renewed_names)
+        .await?;
     put_manifest(store, vault, &row).await?;
-    summary(store, &made, row.name).await
+    summary(store, &made, row.name, not_renewed).await
 }
 
-async fn summary(store: &Store, made: &Manifest, name: String) -> Result<Made, BackupError> {
+async fn summary(
+    store: &Store,
+    made: &Manifest,
+    name: String,
+    not_renewed: Vec<Unlocked>,
+) -> Result<Made, BackupError> {
     let unlocked = store.unlocked_archive_objects(made.number).await?;
+    let unlocked = unlocked
+        .into_iter()
+        .map(|(object, why)| Unlocked { object, why });
     let rows = |filter: fn(&&Object) -> bool| {
         let chosen = made.objects.iter().filter(filter);
         chosen.map(|object| object.rows).sum()
@@ -184,10 +202,8 @@ async fn summary(store: &Store, made: &Manifest, name: String) -> Result<Made, B
         anchors: anchors.count() as u64,
         size_bytes: made.objects.iter().map(|object| object.size_bytes).sum(),
         superseded: made.superseded.len() as u64,
-        not_locked: unlocked
-            .into_iter()
-            .map(|(object, why)| Unlocked { object, why })
-            .collect(),
+        renewed: made.renewed.len() as u64,
+        not_locked: unlocked.chain(not_renewed).collect(),
     })
 }
 
@@ -323,7 +339,7 @@ async fn put(
 ) -> Result<(), BackupError> {
     let until = time(object.retain_until);
     let stored = vault.put(&object.name, bytes, until).await?;
-    let problem = lock_problem(&stored);
+    let problem = problem(&stored);
     let version = stored.version.as_deref();
     store
         .note_archive_object(&object.name, version, problem.as_deref())
@@ -339,7 +355,7 @@ async fn put_manifest(
     let until = time(manifest.retain_until);
     let bytes = Bytes::from(manifest.note.clone());
     let stored = vault.put(&manifest.name, bytes, until).await?;
-    let problem = lock_problem(&stored);
+    let problem = problem(&stored);
     let version = stored.version.as_deref();
     store
         .note_archive_manifest(manifest.number, version, problem.as_deref())
@@ -347,18 +363,29 @@ async fn put_manifest(
     Ok(())
 }
 
-fn lock_problem(stored: &Stored) -> Option<String> {
-    match &stored.lock {
+fn problem(stored: &Stored) -> Option<String> {
+    let hidden = "a newer version or a delete marker stands before it";
+    lock_problem(&stored.lock).or_else(|| stored.is_hidden.then(|| hidden.to_owned()))
+}
+
+/// Why something is not locked as configured.
+pub(super) fn lock_problem(lock: &LockState) -> Option<String> {
+    match lock {
         LockState::NotLocked { why, .. } => Some(why.clone()),
-        _ if stored.is_hidden => {
-            Some("a newer version or a delete marker stands before it".to_owned())
-        }
         _ => None,
     }
 }
 
-fn time(micros: i64) -> Timestamp {
+pub(super) fn time(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
+}
+
+fn named(object: KeptObject) -> Renewed {
+    Renewed {
+        name: object.name,
+        version: object.version,
+        retain_until: time(object.retain_until),
+    }
 }
 
 fn listed(object: &ArchiveObject) -> Result<Object, BackupError> {

@@ -1,6 +1,6 @@
 //! Whether the archive is what was written, and locked as it was meant to be.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
@@ -113,17 +113,31 @@ pub async fn verify(
         let listed = vault.list(prefix).map_ok(|listed| listed.name);
         present.extend(listed.try_collect::<Vec<_>>().await?);
     }
+    let renewed = renewed(&manifests);
     for archived in &manifests {
-        report.check_manifest(vault, archived).await?;
+        let until = renewed.get(archived.name.as_str()).copied();
+        report.check_manifest(vault, archived, until).await?;
         let manifest = &archived.manifest;
         for object in manifest.objects.iter().chain(&manifest.superseded) {
             let is_listed = present.remove(&object.name);
-            report.check(vault, object, is_listed, now).await?;
+            let renewed = renewed.get(object.name.as_str()).copied();
+            let until = object.retain_until.max(renewed.unwrap_or(Timestamp::MIN));
+            report.check(vault, object, until, is_listed, now).await?;
         }
     }
     report.orphans = present.into_iter().collect();
     report.orphans.sort_unstable();
     Ok(report)
+}
+
+/// Until when objects are kept whose time was prolonged.
+pub(super) fn renewed(manifests: &[Archived]) -> HashMap<&str, Timestamp> {
+    let mut renewed = HashMap::new();
+    for one in manifests.iter().flat_map(|it| &it.manifest.renewed) {
+        let until = renewed.entry(one.name.as_str()).or_insert(one.retain_until);
+        *until = one.retain_until.max(*until);
+    }
+    renewed
 }
 
 impl Report {
@@ -155,25 +169,38 @@ impl Report {
         &mut self,
         vault: &Vault,
         archived: &Archived,
+        renewed: Option<Timestamp>,
     ) -> Result<(), BackupError> {
         let head = vault.head(&archived.name, None).await?;
-        if let LockState::NotLocked { why, .. } = head.lock {
-            self.add(FindingKind::NotLocked, &archived.name, why);
-        }
+        // The lock that a manifest was put with is not in it; that it was prolonged is in a later one.
+        let until = renewed.unwrap_or(Timestamp::MIN);
+        self.check_lock(&archived.name, head.lock, until);
         Ok(())
+    }
+
+    fn check_lock(&mut self, name: &str, lock: LockState, until: Timestamp) {
+        match lock {
+            LockState::NotLocked { why, .. } => self.add(FindingKind::NotLocked, name, why),
+            LockState::Locked(lock) if lock.until < until => {
+                let detail = format!("its lock ends at {}, before {until}", lock.until);
+                self.add(FindingKind::NotLocked, name, detail);
+            }
+            _ => {}
+        }
     }
 
     async fn check(
         &mut self,
         vault: &Vault,
         object: &Object,
+        until: Timestamp,
         is_listed: bool,
         now: Timestamp,
     ) -> Result<(), BackupError> {
         let version = object.version.as_deref();
         let bytes = match vault.get(&object.name, version).await {
             Ok(bytes) => bytes,
-            Err(VaultError::NotFound { .. }) if object.retain_until < now => {
+            Err(VaultError::NotFound { .. }) if until < now => {
                 self.expired += 1;
                 return Ok(());
             }
@@ -195,21 +222,9 @@ impl Report {
             let detail = "a delete marker or a newer version stands before it";
             self.add(FindingKind::ObjectHidden, &object.name, detail);
         }
-        if object.retain_until < now {
-            return Ok(());
-        }
-        match vault.head(&object.name, version).await?.lock {
-            LockState::NotLocked { why, .. } => {
-                self.add(FindingKind::NotLocked, &object.name, why);
-            }
-            LockState::Locked(lock) if lock.until < object.retain_until => {
-                let detail = format!(
-                    "its lock ends at {}, before {}",
-                    lock.until, object.retain_until
-                );
-                self.add(FindingKind::NotLocked, &object.name, detail);
-            }
-            _ => {}
+        if until >= now {
+            let head = vault.head(&object.name, version).await?;
+            self.check_lock(&object.name, head.lock, until);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod backups;
 mod drill;
+mod prune;
 
 use std::io::{self, Write};
 
@@ -48,6 +49,9 @@ enum Command {
     /// After a change of the key-encryption key: wrap all data keys with the new one
     #[command(after_help = backups::AFTER)]
     Rewrap(backups::Rewrap),
+    /// List what is over and no restore needs, and remove it
+    #[command(after_help = prune::AFTER)]
+    Prune(prune::Prune),
     /// Prove what protects the objects: put one, read it back and try to delete it
     #[command(after_help = AFTER)]
     Doctor(Input),
@@ -70,6 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Restore(arguments) => backups::restore(arguments),
         Command::Drill(input) => drill::run(input),
         Command::Rewrap(arguments) => backups::rewrap(arguments),
+        Command::Prune(arguments) => prune::run(arguments),
         Command::Doctor(input) => doctor(input),
     }
 }

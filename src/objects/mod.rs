@@ -55,6 +55,12 @@ trait Backend: Send + Sync + 'static {
     fn location(&self) -> &Arc<str>;
     fn protection(&self) -> Protection;
     async fn put(&self, name: &str, bytes: Bytes, until: Timestamp) -> Result<Stored, VaultError>;
+    async fn extend(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        until: Timestamp,
+    ) -> Result<LockState, VaultError>;
     async fn get(&self, name: &str, version: Option<&str>) -> Result<Bytes, VaultError>;
     async fn head(&self, name: &str, version: Option<&str>) -> Result<Head, VaultError>;
     fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, VaultError>>;
@@ -83,6 +89,22 @@ impl Vault {
         let size = bytes.len() as u64;
         self.check_size(name, size)?;
         self.backend.put(name, bytes, until).await
+    }
+
+    /// Has the lock of a version hold at least until then, rounded up to a second, and reads it back. What is locked for
+    /// longer or more strictly stays so. Where objects are not locked one by one nothing is done, and what protects them is
+    /// answered.
+    ///
+    /// # Errors
+    /// If there is no such version, or the store fails or refuses.
+    pub async fn extend(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        until: Timestamp,
+    ) -> Result<LockState, VaultError> {
+        object::check_name(name)?;
+        self.backend.extend(name, version, until).await
     }
 
     /// An object's content: of the version, or the latest.
@@ -137,6 +159,13 @@ impl Vault {
     pub fn retain_until(&self, from: Timestamp) -> Timestamp {
         let hours = i64::from(self.retention_days) * 24;
         from.checked_add(hours.hours()).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Locks that end before this should be prolonged: less than a third of `objects.retention_days` is left.
+    #[must_use]
+    pub fn renewal_due(&self, now: Timestamp) -> Timestamp {
+        let hours = i64::from(self.retention_days) * 8;
+        now.checked_add(hours.hours()).unwrap_or(Timestamp::MAX)
     }
 
     /// What protects the objects.

@@ -70,6 +70,8 @@ pub struct Head {
     pub size: u64,
     /// What protects it.
     pub lock: LockState,
+    /// Whether there is a legal hold on it, which protects it without an end; not seen without the right to.
+    pub is_held: bool,
 }
 
 /// One object of a listing.

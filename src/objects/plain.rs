@@ -83,6 +83,15 @@ impl Backend for Plain {
         }
     }
 
+    async fn extend(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        _: Timestamp,
+    ) -> Result<LockState, VaultError> {
+        Ok(self.head(name, version).await?.lock)
+    }
+
     async fn get(&self, name: &str, version: Option<&str>) -> Result<Bytes, VaultError> {
         let fail = |error| self.failed(&format!("read {name}"), &object(name, version), error);
         let options = GetOptions::new().with_version(version.map(str::to_owned));
@@ -114,6 +123,7 @@ impl Backend for Plain {
             version: meta.version,
             size: meta.size,
             lock: self.lock(),
+            is_held: false,
         })
     }
 

@@ -181,7 +181,7 @@ impl Store {
         rows.first().map(ArchiveManifest::read).transpose()
     }
 
-    /// Keeps a manifest that is about to be put, and that it names these objects.
+    /// Keeps a manifest that is about to be put, and that it names these objects, and these as renewed.
     ///
     /// # Errors
     /// If the database fails, or has a manifest of this number.
@@ -189,6 +189,7 @@ impl Store {
         &self,
         manifest: &ArchiveManifest,
         objects: &[String],
+        renewed: &[String],
     ) -> Result<(), StateError> {
         let mut tx = self.begin().await?;
         let insert = tx
@@ -217,6 +218,7 @@ impl Store {
                 .bind(manifest.number);
             tx.execute(update).await?;
         }
+        tx.name_renewed(renewed).await?;
         tx.commit("archive manifest").await
     }
 

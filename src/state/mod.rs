@@ -20,6 +20,8 @@ pub mod jobs;
 pub mod ledger;
 mod migrate;
 pub mod outbox;
+pub mod removals;
+pub mod renewals;
 pub mod schedules;
 pub mod verdicts;
 mod wake;

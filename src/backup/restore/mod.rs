@@ -20,6 +20,7 @@ use super::{
     manifest::{Kind, Object},
     owner::{Agents, Owners},
     personal::{TABLES, TRAIL, Table},
+    prune,
     run::count,
     segment::{Line, Reader},
 };
@@ -119,6 +120,15 @@ pub async fn restore(
             (_, Some(at)) => format!("the archive {location} has no manifest as old as {at}"),
             _ => format!("the archive {location} has no manifest"),
         }));
+    }
+    if let Some(archived) = manifests.last()
+        && let Some(object) = prune::missing(vault, &archived.manifest).await?
+    {
+        return Err(BackupError::Refused(format!(
+            "backup {} cannot be restored: {} is not there any more; it had to be kept until {}, and \"archive prune\" removes \
+             what is over. Restore a later backup: the trail is whole in each, and other tables are as of its day",
+            archived.manifest.number, object.name, object.retain_until
+        )));
     }
     let work = Work {
         handle: Handle::current(),

@@ -107,7 +107,7 @@ impl Archive {
         .await
     }
 
-    fn origin(&self) -> &str {
+    pub(super) fn origin(&self) -> &str {
         &self.config.anchors.origin
     }
 }
@@ -163,6 +163,13 @@ pub(super) fn create(input: &Input) -> Result<Exit, Failure> {
                 made.number, made.entries, made.rows, made.anchors, made.objects, made.size_bytes
             )?;
             writeln!(out, "manifest: {}", made.manifest)?;
+            if made.renewed > 0 {
+                writeln!(
+                    out,
+                    "{} older objects are locked for longer now",
+                    made.renewed
+                )?;
+            }
             for unlocked in &made.not_locked {
                 let why = visible(&unlocked.why);
                 writeln!(out, "{BAD}not locked{BAD:#}: {}: {why}", unlocked.object)?;

@@ -5,6 +5,7 @@
 //! again when an answer was lost, which leaves second locked versions behind, and signs before a lock could be added.
 
 mod bucket;
+mod extend;
 mod put;
 mod request;
 mod versions;
@@ -190,6 +191,7 @@ impl S3 {
                 .and_then(|size| size.parse().ok())
                 .unwrap_or(0),
             lock,
+            is_held: answer.header("x-amz-object-lock-legal-hold") == Some("ON"),
         };
         let digest = answer.header("x-amz-checksum-sha256");
         Ok((head, digest.and_then(put::digest)))
@@ -208,6 +210,15 @@ impl Backend for S3 {
 
     async fn put(&self, name: &str, bytes: Bytes, until: Timestamp) -> Result<Stored, VaultError> {
         self.put_locked(name, bytes, until).await
+    }
+
+    async fn extend(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        until: Timestamp,
+    ) -> Result<LockState, VaultError> {
+        self.extend_lock(name, version, until).await
     }
 
     async fn get(&self, name: &str, version: Option<&str>) -> Result<Bytes, VaultError> {

@@ -71,7 +71,7 @@ impl S3 {
         }
     }
 
-    fn wanted(&self, until: Timestamp) -> Wanted {
+    pub(super) fn wanted(&self, until: Timestamp) -> Wanted {
         // Some stores keep whole seconds only.
         let to_second = TimestampRound::new()
             .smallest(Unit::Second)

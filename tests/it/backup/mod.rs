@@ -6,6 +6,8 @@ mod faults;
 mod found;
 mod kinds;
 mod outside;
+mod pruned;
+mod renewed;
 mod vouchers;
 
 use std::path::{Path, PathBuf};

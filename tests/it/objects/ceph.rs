@@ -9,7 +9,7 @@ use jiff::ToSpan;
 use trailkeeper::{
     clock::Clock,
     config::LockMode,
-    objects::{Deletion, LockState, Vault, VaultError},
+    objects::{Deletion, Lock, LockState, Vault, VaultError},
 };
 
 use super::{assert_locked, count_versions, in_an_hour, keeps_what_it_is_given};
@@ -26,6 +26,7 @@ fn locks_what_it_is_given() {
         let vault = Vault::open(&server.config("locked", LockMode::Compliance)).unwrap();
         keeps_what_it_is_given(&vault, "suite").await;
         locks(&vault, server).await;
+        prolongs(&vault, server).await;
         governs(server).await;
         tells_what_is_not_locked(&vault, server).await;
         lists_by_pages(&vault, server).await;
@@ -73,6 +74,45 @@ async fn locks(vault: &Vault, server: &Server) {
     assert_eq!(found.map(|lock| lock.until), Some(until));
     assert!(why.contains("ends at"), "{why}");
     assert_eq!(count_versions(vault, "locked").await, 1);
+}
+
+async fn prolongs(vault: &Vault, server: &Server) {
+    let (until, later) = (in_an_hour(), in_an_hour() + 1.hour());
+    let stored = vault.put("prolonged", "x".into(), until).await.unwrap();
+    let version = stored.version.as_deref();
+    let lock = vault.extend("prolonged", version, later).await.unwrap();
+    let expected = Lock {
+        mode: LockMode::Compliance,
+        until: later,
+    };
+    assert_eq!(lock, LockState::Locked(expected));
+    let head = vault.head("prolonged", version).await.unwrap();
+    assert_eq!(head.lock, lock);
+    // It is never shortened, neither in time nor in mode.
+    let governance = Vault::open(&server.config("locked", LockMode::Governance)).unwrap();
+    for (vault, until) in [(vault, until), (&governance, later)] {
+        let again = vault.extend("prolonged", version, until).await.unwrap();
+        assert_eq!(again, lock);
+    }
+    // What was put without a lock gets one.
+    let target = "locked/trail/a/late";
+    let answer = server.send(Method::PUT, target, &[], b"x").await;
+    let version = answer.headers["x-amz-version-id"].to_str().unwrap();
+    let late = vault.extend("late", Some(version), later).await.unwrap();
+    assert_eq!(late, lock);
+    let missing = vault.extend("no-such", None, later).await;
+    assert!(
+        matches!(missing, Err(VaultError::NotFound { .. })),
+        "{missing:?}"
+    );
+    // Nothing can be locked in a bucket that keeps no versions.
+    let plain = Vault::open(&server.config("plain", LockMode::Compliance)).unwrap();
+    server.send(Method::PUT, "plain/trail/a/p", &[], b"x").await;
+    let refused = plain.extend("p", None, later).await;
+    match refused {
+        Ok(lock) => assert!(!lock.is_as_configured(), "{lock:?}"),
+        Err(error) => assert!(matches!(error, VaultError::Refused { .. }), "{error:?}"),
+    }
 }
 
 async fn governs(server: &Server) {

@@ -1,9 +1,9 @@
 //! Requests that fail, and requests whose answers are lost. Faults are the whole process's, so that each test has its own.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan};
 use trailkeeper::{
     config::LockMode,
-    objects::{Vault, VaultError, fault},
+    objects::{LockState, Vault, VaultError, fault},
 };
 
 use super::{assert_locked, count_versions, files, in_an_hour};
@@ -37,8 +37,34 @@ fn ceph_keeps_one_locked_version_whatever_happens() {
         assert!(error.is_transient() && error.to_string().contains("broken on demand"));
         fault::break_puts(fault::Way::Failed, 0);
         assert_eq!(count_versions(&vault, "never").await, 0);
+        prolonging_breaks(&vault, until).await;
         some_of_all_requests(&vault, until).await;
     });
+}
+
+async fn prolonging_breaks(vault: &Vault, until: Timestamp) {
+    let stored = vault.put("long", "x".into(), until).await.unwrap();
+    let version = stored.version.as_deref();
+    let mut until = until;
+    for (way, times) in [
+        (fault::Way::Failed, 1),
+        (fault::Way::Failed, 3),
+        (fault::Way::FailedButPersisted, 1),
+        (fault::Way::FailedButPersisted, 3),
+    ] {
+        until += 1.hour();
+        fault::break_puts(way, times);
+        let lock = vault.extend("long", version, until).await.unwrap();
+        let LockState::Locked(lock) = lock else {
+            panic!("{way:?}: {lock:?}");
+        };
+        assert_eq!(lock.until, until);
+    }
+    fault::break_puts(fault::Way::Failed, 100);
+    let error = vault.extend("long", version, until + 1.hour()).await;
+    assert!(error.unwrap_err().is_transient());
+    fault::break_puts(fault::Way::Failed, 0);
+    assert_eq!(count_versions(vault, "long").await, 1);
 }
 
 /// Of all requests, reading and writing, 30 in a hundred break.

@@ -32,6 +32,8 @@ fn keeps_what_it_is_given_and_promises_nothing() {
         };
         assert!(why.contains("not write-once"), "{why}");
         assert!(matches!(vault.protection(), Protection::None { .. }));
+        let extended = vault.extend("a/b", None, in_an_hour()).await.unwrap();
+        assert_eq!(extended, stored.lock);
         let path = directory.path().join("objects/a/b");
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o444);

@@ -1,8 +1,9 @@
 //! A server that heeds `If-None-Match` and checksums.
 
+use jiff::ToSpan;
 use trailkeeper::{
     config::LockMode,
-    objects::{Deletion, Vault, fault},
+    objects::{Deletion, LockState, Vault, fault},
 };
 
 use super::{assert_locked, count_versions, in_an_hour, keeps_what_it_is_given};
@@ -23,6 +24,13 @@ fn keeps_what_it_is_given_once() {
         let version = stored.version.as_deref();
         let refused = vault.delete_version("a", version).await.unwrap();
         assert!(matches!(refused, Deletion::Refused { .. }), "{refused:?}");
+
+        let later = until + 1.hour();
+        let lock = vault.extend("a", version, later).await.unwrap();
+        assert!(
+            matches!(&lock, LockState::Locked(lock) if lock.until == later),
+            "{lock:?}"
+        );
 
         // A writer that overtakes us between the look and the write is met by the condition: both write the same.
         let writers = (0..8).map(|_| vault.put("raced", "same".into(), until));
