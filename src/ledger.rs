@@ -28,6 +28,8 @@ const PAGE: u32 = 500;
 pub enum Act {
     /// A backup was restored into a scratch database and compared.
     Drill,
+    /// An object of the archive was removed.
+    Prune,
     /// A backup was restored.
     Restore,
     /// Data keys were wrapped with another key-encryption key.
@@ -40,6 +42,7 @@ impl Act {
     pub fn name(self) -> &'static str {
         match self {
             Self::Drill => "archive.drill",
+            Self::Prune => "archive.prune",
             Self::Restore => "archive.restore",
             Self::Rewrap => "archive.rewrap",
         }

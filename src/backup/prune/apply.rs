@@ -1,7 +1,7 @@
 //! Removing what a list names.
 
-use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
     super::{BackupError, Unlocked},
@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     checkpoint::note::VerifierKey,
+    ledger::{Act, Scribe},
     objects::{Deletion, Vault, VaultError},
-    state::{StateError, Store, Tx, removals::ArchiveRemoval},
+    state::{StateError, Store, removals::ArchiveRemoval},
 };
 
 /// Removals that one transaction notes as begun.
@@ -36,9 +37,8 @@ pub struct Pruned {
 pub async fn apply(
     store: &Store,
     vault: &Vault,
-    origin: &str,
     keys: &[VerifierKey],
-    now: Timestamp,
+    scribe: &Scribe<'_>,
     limit: usize,
     digest: &str,
 ) -> Result<Pruned, BackupError> {
@@ -46,9 +46,9 @@ pub async fn apply(
         removed: 0,
         size_bytes: 0,
         refused: Vec::new(),
-        settled: settle(store, vault).await?,
+        settled: settle(store, vault, scribe).await?,
     };
-    let plan = plan(store, vault, origin, keys, now, limit).await?;
+    let plan = plan(store, vault, scribe.origin, keys, scribe.now, limit).await?;
     if plan.digest != digest {
         return Err(BackupError::Refused(
             "nothing was removed: what could be removed is not what was listed under this digest; look at the list \
@@ -67,7 +67,7 @@ pub async fn apply(
                 Ok(Deletion::Refused { reason }) => Some(reason),
                 Err(error) => return Err(error.into()),
             };
-            let is_news = note(store, &removal, refused.as_deref()).await?;
+            let is_news = note(store, scribe, &removal, refused.as_deref()).await?;
             match refused {
                 None => {
                     pruned.removed += u64::from(is_news);
@@ -84,13 +84,13 @@ pub async fn apply(
 }
 
 /// Finds out what became of removals that were begun, and answers how many were done.
-async fn settle(store: &Store, vault: &Vault) -> Result<u64, BackupError> {
+async fn settle(store: &Store, vault: &Vault, scribe: &Scribe<'_>) -> Result<u64, BackupError> {
     let mut settled = 0;
     for removal in store.open_archive_removals().await? {
         match vault.head(&removal.name, removal.version.as_deref()).await {
             Ok(_) => store.forget_archive_removal(&removal.name).await?,
             Err(VaultError::NotFound { .. }) => {
-                settled += u64::from(note(store, &removal, None).await?);
+                settled += u64::from(note(store, scribe, &removal, None).await?);
             }
             Err(error) => return Err(error.into()),
         }
@@ -98,25 +98,27 @@ async fn settle(store: &Store, vault: &Vault) -> Result<u64, BackupError> {
     Ok(settled)
 }
 
-/// Notes that an object is gone, or why the store kept it; answers whether that was news.
+/// Notes that an object is gone, with an entry of the ledger, or why the store kept it; answers whether that was news.
 async fn note(
     store: &Store,
+    scribe: &Scribe<'_>,
     removal: &ArchiveRemoval,
     refused: Option<&str>,
 ) -> Result<bool, StateError> {
     let mut tx = store.begin().await?;
-    let is_news = record_removal(&mut tx, removal, refused).await?;
+    let is_news = tx.note_archive_removal(&removal.name, refused).await?;
+    if is_news && refused.is_none() {
+        let detail = json!({
+            "object": removal.name,
+            "version": removal.version,
+            "sha256": removal.sha256,
+            "size_bytes": removal.size_bytes,
+            "plan": removal.plan,
+        });
+        scribe.append(&mut tx, Act::Prune, detail).await?;
+    }
     tx.commit("removal").await?;
     Ok(is_news)
-}
-
-/// All that is written of a removal, in one transaction; answers whether it was not known yet.
-async fn record_removal(
-    tx: &mut Tx,
-    removal: &ArchiveRemoval,
-    refused: Option<&str>,
-) -> Result<bool, StateError> {
-    tx.note_archive_removal(&removal.name, refused).await
 }
 
 fn removal(object: &Expired, plan: &str) -> ArchiveRemoval {

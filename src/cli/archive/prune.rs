@@ -2,20 +2,24 @@
 
 use std::io::{self, Write};
 
+use anyhow::Context;
 use clap::Args;
 
 use super::backups::with;
 use crate::{
+    anchor,
     backup::{self, Plan, Pruned},
     cli::{
         Exit, Failure,
         anchors::Sources,
         config::Input,
+        ledger::actor,
         table::{table, visible},
         text::BAD,
         verify::{Format, print, print_json},
     },
     clock::Clock,
+    ledger::Scribe,
 };
 
 pub(super) const AFTER: &str = "\
@@ -134,11 +138,18 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, limit: usize) -> io::Result<()> 
 
 fn remove(arguments: &Prune, digest: &str) -> Result<Exit, Failure> {
     let pruned = with(&arguments.input, async |archive| {
-        let keys = Sources::configured(&archive.config)?.keys;
+        let config = &archive.config;
+        let keys = Sources::configured(config)?.keys;
+        let key = anchor::load_key(&config.anchor_key_file())?
+            .context("each removal is an entry of the ledger, and the anchor key, which signs those, is not here")?;
+        let scribe = Scribe {
+            origin: archive.origin(),
+            key: &key,
+            actor: &actor("archive prune"),
+            now: Clock.now(),
+        };
         let (store, vault) = (&archive.store, &archive.vault);
-        let (now, limit) = (Clock.now(), arguments.limit);
-        let origin = archive.origin();
-        Ok(backup::prune(store, vault, origin, &keys, now, limit, digest).await?)
+        Ok(backup::prune(store, vault, &keys, &scribe, arguments.limit, digest).await?)
     })?;
     match arguments.input.format {
         Format::Json => print_json(&pruned)?,

@@ -8,6 +8,7 @@ use serde_json::json;
 use trailkeeper::{
     backup::{self, BackupError, Plan, Pruned, Reason, Wanted},
     clock::Clock,
+    ledger::{self, Scribe},
     qwed::url::DatabaseUrl,
     state::{Store, fault},
 };
@@ -37,8 +38,14 @@ impl Site {
         limit: usize,
         digest: &str,
     ) -> Result<Pruned, BackupError> {
-        let keys = keys().verifiers;
-        backup::prune(store, &self.vault, ORIGIN, &keys, self.now, limit, digest).await
+        let keys = keys();
+        let scribe = Scribe {
+            origin: ORIGIN,
+            key: &keys.signer,
+            actor: "a test",
+            now: self.now,
+        };
+        backup::prune(store, &self.vault, &keys.verifiers, &scribe, limit, digest).await
     }
 
     async fn names(&self) -> BTreeSet<String> {
@@ -131,11 +138,17 @@ async fn what_is_over_is_removed_by_order_only(test: TestStore) {
     assert!(error.contains("Restore a later backup"), "{error}");
     let none = site.plan(store, ALL).await.expect("plan");
     assert_eq!((&none.objects, none.gone), (&vec![], over.len() as u64));
+    let told = ledger::verify(store, ORIGIN, &keys().verifiers).await;
+    let told = told.expect("verify the ledger");
+    assert_eq!((told.entries, &told.findings), (over.len() as u64, &vec![]));
 
     // Without our database the store tells what is gone.
     test.execute("DELETE FROM archive_removal").await;
     let none = site.plan(store, ALL).await.expect("plan");
     assert_eq!((&none.objects, none.gone), (&vec![], over.len() as u64));
+    let told = ledger::verify(store, ORIGIN, &keys().verifiers).await;
+    let told = told.expect("verify the ledger");
+    assert_eq!((told.entries, &told.findings), (over.len() as u64, &vec![]));
 }
 
 #[test]
@@ -213,6 +226,8 @@ async fn each_write_of_a_removal_may_break(test: TestStore) {
             assert_eq!(test.number(removed).await.cast_unsigned(), none.gone);
             let all = test.number("SELECT count(*) FROM archive_removal").await;
             assert_eq!(all.cast_unsigned(), none.gone);
+            let told = "SELECT count(*) FROM ledger WHERE act = 'archive.prune'";
+            assert_eq!(test.number(told).await.cast_unsigned(), none.gone);
             site.assert_sound(store).await;
         }
     }
