@@ -2,6 +2,7 @@
 
 mod backups;
 mod prune;
+mod recovery;
 
 use std::io::{self, Write};
 
@@ -48,6 +49,9 @@ enum Command {
     /// List what is over and no restore needs, and remove it
     #[command(after_help = prune::AFTER)]
     Prune(prune::Prune),
+    /// After a loss of the state database: put exported data keys back into it
+    #[command(after_help = recovery::AFTER)]
+    RecoverKeys(recovery::RecoverKeys),
     /// Prove what protects the objects: put one, read it back and try to delete it
     #[command(after_help = AFTER)]
     Doctor(Input),
@@ -70,6 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Restore(arguments) => backups::restore(arguments),
         Command::Rewrap(arguments) => backups::rewrap(arguments),
         Command::Prune(arguments) => prune::run(arguments),
+        Command::RecoverKeys(arguments) => recovery::recover(arguments),
         Command::Doctor(input) => doctor(input),
     }
 }
@@ -85,7 +90,8 @@ fn doctor(input: &Input) -> Result<Exit, Failure> {
         let vault = Vault::open(&config)?;
         Ok(doctor::examine(&vault).await)
     });
-    let report = report.map_err(|error: VaultError| Failure::could_not_check(error))?;
+    let mut report = report.map_err(|error: VaultError| Failure::could_not_check(error))?;
+    report.checks.push(recovery::check(&config));
     match input.format {
         Format::Json => print_json(&report)?,
         Format::Text => print(|out| write_text(out, &report))?,

@@ -6,6 +6,7 @@ mod found;
 mod kinds;
 mod outside;
 mod pruned;
+mod recovery;
 mod renewed;
 
 use std::path::{Path, PathBuf};
