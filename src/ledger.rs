@@ -32,6 +32,8 @@ pub enum Act {
     Prune,
     /// A backup was restored.
     Restore,
+    /// Data keys were put back from an export.
+    RecoverKeys,
     /// Data keys were wrapped with another key-encryption key.
     Rewrap,
 }
@@ -44,6 +46,7 @@ impl Act {
             Self::Drill => "archive.drill",
             Self::Prune => "archive.prune",
             Self::Restore => "archive.restore",
+            Self::RecoverKeys => "archive.recover_keys",
             Self::Rewrap => "archive.rewrap",
         }
     }

@@ -23,7 +23,7 @@
 //! | after the manifest, before the note that it is there | the same, which finds it and changes nothing |
 //!
 //! Data keys stand in our database and nowhere in the archive, so that destroying one erases a person from all locked copies.
-//! Nothing is removed but by order ([`prune()`]).
+//! Nothing is removed but by order ([`prune()`]), except exports of these keys, which end by themselves ([`export_keys`]).
 //! Left out: a lock between two runs at once (the second fails at a write, and an object may be left that no manifest names,
 //! which `verify` lists).
 
@@ -38,6 +38,7 @@ mod owner;
 mod personal;
 mod produce;
 mod prune;
+mod recovery;
 mod renew;
 mod restore;
 mod run;
@@ -56,6 +57,7 @@ pub use self::{
     keyring::{rewrap, subject},
     manifest::{Kind, Manifest, Object, Renewed},
     prune::{Expired, Kept, Plan, Pruned, Reason, apply as prune, plan as plan_prune},
+    recovery::{Exported, NO_EXPORT, Recovered, export_keys, identities, recover_keys},
     restore::{Restored, Wanted, restore},
     run::{Made, Options, Unlocked, run},
     scratch::scratch_server,

@@ -3,6 +3,7 @@
 mod backups;
 mod drill;
 mod prune;
+mod recovery;
 
 use std::io::{self, Write};
 
@@ -52,6 +53,9 @@ enum Command {
     /// List what is over and no restore needs, and remove it
     #[command(after_help = prune::AFTER)]
     Prune(prune::Prune),
+    /// After a loss of the state database: put exported data keys back into it
+    #[command(after_help = recovery::AFTER)]
+    RecoverKeys(recovery::RecoverKeys),
     /// Prove what protects the objects: put one, read it back and try to delete it
     #[command(after_help = AFTER)]
     Doctor(Input),
@@ -75,6 +79,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Drill(input) => drill::run(input),
         Command::Rewrap(arguments) => backups::rewrap(arguments),
         Command::Prune(arguments) => prune::run(arguments),
+        Command::RecoverKeys(arguments) => recovery::recover(arguments),
         Command::Doctor(input) => doctor(input),
     }
 }
@@ -90,7 +95,8 @@ fn doctor(input: &Input) -> Result<Exit, Failure> {
         let vault = Vault::open(&config)?;
         Ok(doctor::examine(&vault).await)
     });
-    let report = report.map_err(|error: VaultError| Failure::could_not_check(error))?;
+    let mut report = report.map_err(|error: VaultError| Failure::could_not_check(error))?;
+    report.checks.push(recovery::check(&config));
     match input.format {
         Format::Json => print_json(&report)?,
         Format::Text => print(|out| write_text(out, &report))?,

@@ -281,6 +281,11 @@ pub struct Backup {
     pub kek: Secret,
     /// The file that holds it instead.
     pub kek_file: PathBuf,
+    /// Public keys (age) that the data keys are exported to after each backup; if there are none, they are not.
+    pub recovery_recipients: Vec<String>,
+    /// How long an export is kept, in days.
+    #[schemars(range(min = 1, max = 3650))]
+    pub recovery_retention_days: u32,
     /// A PostgreSQL server for the scratch databases of drills; see [`super::Config::scratch_directory`].
     pub scratch_url: Secret,
     /// The file that holds it instead.
@@ -303,6 +308,12 @@ impl Backup {
             let problem =
                 "has to be 32 random bytes in base64, such as \"openssl rand -base64 32\" prints";
             broken.push(Invalid::new("backup.kek", problem));
+        }
+        let is_recipient = |text: &&String| text.parse::<age::x25519::Recipient>().is_ok();
+        if !self.recovery_recipients.iter().all(|it| is_recipient(&it)) {
+            let problem =
+                "has to hold public keys that begin with age1, such as \"age-keygen\" prints";
+            broken.push(Invalid::new("backup.recovery_recipients", problem));
         }
         broken
     }

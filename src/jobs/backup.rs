@@ -64,10 +64,21 @@ impl Job<Services> for Backup {
         let made = follow(context, &progress, making, |_| ())
             .await
             .map_err(decide)?;
+        let now = services.clock.now();
+        let exported = backup::export_keys(config, &context.store, &keys, made.number, now)
+            .await
+            .map_err(decide)?;
+        if exported.names.is_empty() {
+            tracing::warn!("{}", backup::NO_EXPORT);
+        }
+        let mut result = serde_json::to_value(&made).map_err(JobError::fail)?;
+        result["recovery"] = serde_json::to_value(&exported).map_err(JobError::fail)?;
+        let mut not_locked = made.not_locked;
+        not_locked.extend(exported.not_locked);
         Ok(Outcome::Done(Done {
-            result: serde_json::to_value(&made).map_err(JobError::fail)?,
+            result,
             done: Some(made.rows),
-            effects: Some(Arc::new(NotLocked(made.not_locked))),
+            effects: Some(Arc::new(NotLocked(not_locked))),
             ..Done::default()
         }))
     }

@@ -49,7 +49,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Which, for machines: `reachable`, `clock`, `versioning`, `object_lock`, `put`, `lock`, `get`, `versions`,
-    /// `delete_refused`.
+    /// `delete_refused`; and of the command, `recovery`.
     pub name: &'static str,
     /// How it is.
     pub status: Status,

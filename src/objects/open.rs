@@ -13,9 +13,23 @@ use super::{
     Backend, Protection, Vault, VaultError, error::chain, plain::Plain, s3::S3,
     transport::Connector,
 };
-use crate::config::{Config, Objects};
+use crate::config::{Config, LockMode, Objects};
 
 impl Vault {
+    /// Opens the same store for exports of keys: they are kept for `backup.recovery_retention_days`, and locked so that an
+    /// administrator can lift the lock.
+    ///
+    /// # Errors
+    /// If the configuration cannot be used.
+    pub fn open_for_recovery(config: &Config) -> Result<Self, VaultError> {
+        let mut config = config.clone();
+        config.objects.retention_days = config.backup.recovery_retention_days;
+        if config.objects.lock_mode == LockMode::Compliance {
+            config.objects.lock_mode = LockMode::Governance;
+        }
+        Self::open(&config)
+    }
+
     /// Opens the store that is configured. Nothing is connected to; a directory is made if there is none.
     ///
     /// # Errors

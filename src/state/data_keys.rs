@@ -83,6 +83,54 @@ impl Store {
         rows.iter().map(DataKeyRow::read).collect()
     }
 
+    /// All keys, destroyed ones included, `limit` of them after `id`, in order of id.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn all_data_keys_after(
+        &self,
+        id: &str,
+        limit: u32,
+    ) -> Result<Vec<DataKeyRow>, StateError> {
+        let select = format!("SELECT {KEY} FROM data_key WHERE id > $1 ORDER BY id LIMIT $2");
+        let select = self.query(&select).bind(id.to_owned());
+        let rows = self.read(select.bind(i64::from(limit))).await?;
+        rows.iter().map(DataKeyRow::read).collect()
+    }
+
+    /// Keeps keys that are missing, and destroys those that are destroyed in `keys`; a key that is known as destroyed stays
+    /// so. Answers how many were kept, and how many destroyed.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn recover_data_keys(&self, keys: &[DataKeyRow]) -> Result<(u64, u64), StateError> {
+        let (mut kept, mut destroyed) = (0, 0);
+        let mut tx = self.begin().await?;
+        for key in keys {
+            let insert = tx
+                .query(
+                    "INSERT INTO data_key (id, subject, kek_id, wrapped, created_at, destroyed_at) \
+                     VALUES ($1, $2, $3, $4, {now}, CASE WHEN $5 = 1 THEN {now} END) ON CONFLICT (id) DO NOTHING",
+                )
+                .bind(key.id.clone())
+                .bind(key.subject.clone())
+                .bind(key.kek_id.clone())
+                .bind(key.wrapped.clone())
+                .bind(i64::from(key.wrapped.is_none()));
+            let inserted = tx.execute(insert).await?;
+            if key.wrapped.is_some() {
+                kept += inserted;
+                continue;
+            }
+            let update = tx
+                .query("UPDATE data_key SET wrapped = NULL, destroyed_at = {now} WHERE id = $1 AND wrapped IS NOT NULL")
+                .bind(key.id.clone());
+            destroyed += inserted + tx.execute(update).await?;
+        }
+        tx.commit("recovered keys").await?;
+        Ok((kept, destroyed))
+    }
+
     /// Keeps new keys.
     ///
     /// # Errors

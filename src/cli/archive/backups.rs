@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::recovery::write_exported;
 use crate::{
     anchor::{self, Keys},
-    backup::{self, Archived, Finding, Options, Wanted},
+    backup::{self, Archived, Exported, Finding, Made, Options, Wanted},
     cli::{
         Exit, Failure,
         anchors::{Sources, threaded},
@@ -126,8 +127,15 @@ pub(super) fn with<T>(
     })
 }
 
+#[derive(Serialize)]
+struct Created {
+    #[serde(flatten)]
+    made: Made,
+    recovery: Exported,
+}
+
 pub(super) fn create(input: &Input) -> Result<Exit, Failure> {
-    let made = with(input, async |archive| {
+    let created = with(input, async |archive| {
         let Archive {
             config,
             store,
@@ -152,10 +160,12 @@ pub(super) fn create(input: &Input) -> Result<Exit, Failure> {
             store, vault, &url, origin, &keys, &kek, now, options, &progress,
         )
         .await?;
-        Ok(made)
+        let recovery = backup::export_keys(config, store, &keys, made.number, now).await?;
+        Ok(Created { made, recovery })
     })?;
+    let Created { made, recovery } = &created;
     match input.format {
-        Format::Json => print_json(&made)?,
+        Format::Json => print_json(&created)?,
         Format::Text => print(|out| {
             writeln!(
                 out,
@@ -174,14 +184,16 @@ pub(super) fn create(input: &Input) -> Result<Exit, Failure> {
                 let why = visible(&unlocked.why);
                 writeln!(out, "{BAD}not locked{BAD:#}: {}: {why}", unlocked.object)?;
             }
-            Ok(())
+            write_exported(out, recovery)
         })?,
     }
-    Ok(if made.not_locked.is_empty() {
-        Exit::Intact
-    } else {
-        Exit::Tampered
-    })
+    Ok(
+        if made.not_locked.is_empty() && recovery.not_locked.is_empty() {
+            Exit::Intact
+        } else {
+            Exit::Tampered
+        },
+    )
 }
 
 #[derive(Serialize)]

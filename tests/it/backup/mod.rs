@@ -7,6 +7,7 @@ mod found;
 mod kinds;
 mod outside;
 mod pruned;
+mod recovery;
 mod renewed;
 mod vouchers;
 

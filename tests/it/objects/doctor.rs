@@ -65,7 +65,8 @@ fn ceph_is_examined() {
                 "lock ok",
                 "get ok",
                 "versions ok",
-                "delete_refused ok"
+                "delete_refused ok",
+                "recovery not_applicable"
             ]
         );
     }
@@ -116,7 +117,7 @@ fn ceph_is_examined() {
     let nowhere = [("TRAILKEEPER__OBJECTS__ENDPOINT", "http://127.0.0.1:9")];
     let (run, checks) = examine(server, "locked", &nowhere);
     assert_eq!(run.code, Some(3), "{run:?}");
-    assert_eq!(checks, ["reachable unknown"]);
+    assert_eq!(checks, ["reachable unknown", "recovery not_applicable"]);
 }
 
 #[test]
