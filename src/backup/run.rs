@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::{
-    BackupError, Kek,
+    BackupError, Kek, archived,
     manifest::{self, Kind, Manifest, Object, Renewed},
     personal::TRAIL,
     produce::{self, Source},
@@ -111,6 +111,7 @@ pub async fn run(
     options: Options,
     progress: &Arc<Progress>,
 ) -> Result<Made, BackupError> {
+    refuse_strange(store, vault, origin, keys).await?;
     settle(store, vault).await?;
     let run = new_id();
     let putter = Putter {
@@ -205,6 +206,31 @@ async fn summary(
         renewed: made.renewed.len() as u64,
         not_locked: unlocked.chain(not_renewed).collect(),
     })
+}
+
+/// An archive that our database knows less of than there is cannot be gone on with: a second manifest of the same number would
+/// break its chain for good.
+async fn refuse_strange(
+    store: &Store,
+    vault: &Vault,
+    origin: &str,
+    keys: &Keys,
+) -> Result<(), BackupError> {
+    let ours = store.newest_archive_manifest().await?;
+    let ours = ours.map_or(0, |ours| ours.number);
+    for name in archived::names(vault).await?.iter().rev() {
+        let found = archived::read(vault, name, origin, &keys.verifiers).await?;
+        let Some(found) = found else { continue };
+        if found.number <= ours {
+            break;
+        }
+        return Err(BackupError::Refused(format!(
+            "the archive {} has backup {}, and the state database only {ours}: it is not the one that the archive was made with,              or was put back. Restore the newest copy of it; if there is none, set objects.url to a new place for what comes, and              keep this one to restore from",
+            vault.location(),
+            found.number
+        )));
+    }
+    Ok(())
 }
 
 /// Takes over what a run that was cut short had put, and forgets what it had not.

@@ -161,4 +161,16 @@ async fn a_database_that_was_put_back_is_noticed(test: TestStore) {
         "{found:?}"
     );
     assert_eq!(found.len(), 2);
+    // Nor is an archive gone on with that knows more than our database.
+    let before = site.verify(&test.store).await.manifests;
+    let refused = site.try_backup(&test.store).await;
+    let refused = refused.expect_err("it would break the chain");
+    assert!(!refused.is_transient(), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("backup 2, and the state database only 1"),
+        "{refused}"
+    );
+    assert_eq!(site.verify(&test.store).await.manifests, before);
 }
