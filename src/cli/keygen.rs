@@ -82,6 +82,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 fn write_both(arguments: &Arguments, secret: &SecretKey, public: &str) -> Result<(), Failure> {
     let text = Zeroizing::new(format!("{}\n", *secret.to_text()));
     let secret_path = &arguments.out;
+    // A directory that is not there is a slip of the pen, and is not made.
+    let directory = secret_path.parent().filter(|it| !it.as_os_str().is_empty());
+    if let Some(directory) = directory {
+        fs::metadata(directory).map_err(|error| refused(secret_path, error))?;
+    }
     private::create_file(secret_path, text.as_bytes())
         .map_err(|error| refused(secret_path, error))?;
     let Some(path) = &arguments.public else {

@@ -350,6 +350,7 @@ fn an_operator_looks_before_removing() {
         (site, test)
     });
     let (site, test) = site;
+    let key_file = site.directory.path().join("anchor.key");
     let run = |arguments: &[&str]| {
         let objects = site.directory.path().join("objects");
         Program::bare()
@@ -364,6 +365,7 @@ fn an_operator_looks_before_removing() {
                 "TRAILKEEPER__ANCHORS__PUBLIC_KEYS",
                 keys().signer.verifier().to_string(),
             )
+            .env("TRAILKEEPER__ANCHORS__KEY_FILE", &key_file)
             .args(["archive", "prune"])
             .args(arguments)
     };
@@ -381,6 +383,9 @@ fn an_operator_looks_before_removing() {
         "{text}"
     );
     let other = "0".repeat(64);
+    let failed = run(&["--expired", "--apply", &other]).run();
+    assert!(failed.failure().1.contains("anchor key"), "{failed:?}");
+    std::fs::write(&key_file, keys().signer.to_text().as_bytes()).expect("write the key");
     let failed = run(&["--expired", "--apply", &other]).run();
     assert_eq!(failed.code, Some(3), "{failed:?}");
     assert!(
