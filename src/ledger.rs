@@ -1,8 +1,9 @@
 //! Floor 2: the compliance ledger: what this program did that an auditor asks about.
 //!
 //! Each entry is a signed note of its own that names the SHA-256 of the one before, so that it can be verified with the anchor
-//! key's public half alone, and none can be changed, taken out or put in. It is written in the transaction of what it tells
-//! about. Backups carry entries into the archive, from where the newest cannot be cut off unseen.
+//! key's public half alone, and none can be changed, taken out or put in. What a job did is written in the transaction of the job's
+//! end; what a command did, after it was done. Who acted is what the command was told, and proves nothing. Backups carry entries
+//! into the archive; each compares, so that the newest cannot be cut off or written anew once they are there.
 //!
 //! ```text
 //! who acts ──▶ append (in the act's own transaction) ──▶ ledger ──▶ backup ──▶ archive
@@ -34,6 +35,8 @@ pub enum Act {
     Restore,
     /// Data keys were put back from an export.
     RecoverKeys,
+    /// A new archive was begun, and the one before forgotten.
+    RestartArchive,
     /// Data keys were wrapped with another key-encryption key.
     Rewrap,
 }
@@ -47,6 +50,7 @@ impl Act {
             Self::Prune => "archive.prune",
             Self::Restore => "archive.restore",
             Self::RecoverKeys => "archive.recover_keys",
+            Self::RestartArchive => "archive.restart",
             Self::Rewrap => "archive.rewrap",
         }
     }
@@ -93,17 +97,20 @@ impl Scribe<'_> {
     /// If the database fails, or the entry cannot be signed.
     pub async fn append(&self, tx: &mut Tx, act: Act, detail: Value) -> Result<(), StateError> {
         let head = tx.ledger_head().await?;
+        let refused = |error: String| StateError::Refused(format!("ledger: {error}"));
+        let number = head.as_ref().map_or(0, |head| head.number).checked_add(1);
         let entry = Entry {
             format: FORMAT.to_owned(),
             origin: self.origin.to_owned(),
-            number: head.as_ref().map_or(0, |head| head.number) + 1,
-            previous_sha256: head.map(|head| head.sha256),
+            number: number
+                .ok_or_else(|| refused("its newest number is the last there is".to_owned()))?,
+            // Of the note itself: what stands beside it is not signed.
+            previous_sha256: head.map(|head| Digest::of(head.note.as_bytes()).to_string()),
             at: self.now,
             act: act.name().to_owned(),
             actor: self.actor.to_owned(),
             detail,
         };
-        let refused = |error: String| StateError::Refused(format!("ledger: {error}"));
         let mut text =
             serde_json::to_string_pretty(&entry).map_err(|error| refused(error.to_string()))?;
         text.push('\n');

@@ -14,6 +14,7 @@ use sd_notify::NotifyState;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    backup,
     clock::Clock,
     config::{Config, Environment, Problem, Problems},
     http::{self, Check, Health},
@@ -124,6 +125,7 @@ impl Service {
     /// # Errors
     /// If the ticker of the schedules cannot be started.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        backup::sweep_scratch(&self.config.scratch_directory());
         let registry = Arc::new(jobs::registry(&self.config));
         let worker = Worker::new(
             self.store.clone(),

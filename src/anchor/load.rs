@@ -59,6 +59,30 @@ pub async fn load(
     number: Option<u64>,
     depth: u64,
 ) -> Result<Loaded, AnchorError> {
+    load_trees(store, origin, keys, number, depth, None).await
+}
+
+/// Reads and authenticates the newest anchor, of its trees only this organisation's: for a proof.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_organization(
+    store: &Store,
+    origin: &str,
+    keys: &[VerifierKey],
+    organization_id: i64,
+) -> Result<Loaded, AnchorError> {
+    load_trees(store, origin, keys, None, 0, Some(organization_id)).await
+}
+
+async fn load_trees(
+    store: &Store,
+    origin: &str,
+    keys: &[VerifierKey],
+    number: Option<u64>,
+    depth: u64,
+    only: Option<i64>,
+) -> Result<Loaded, AnchorError> {
     let mut loaded = Loaded::default();
     let bound = number.map_or(i64::MAX, |number| number.cast_signed().saturating_add(1));
     let mut left = depth.saturating_add(1);
@@ -140,7 +164,9 @@ pub async fn load(
         .iter()
         .filter(|signed| signed.size > 0)
     {
-        let Some(id) = signed.id else { continue };
+        let Some(id) = signed.id.filter(|id| only.is_none_or(|only| only == *id)) else {
+            continue;
+        };
         let tree = Kept {
             store,
             id,

@@ -386,7 +386,6 @@ fn sign(
             note: note.to_string(),
             organizations: inventory.organizations.len() as i64,
             entries: entries.cast_signed(),
-            archived_at: None,
         },
         checkpoints,
         last_tiles,

@@ -29,7 +29,7 @@ use thiserror::Error;
 pub(crate) use self::pages::read_pages;
 pub use self::{
     key::{Keys, generate_key, load_key, load_or_make_key, may_make_key, public_keys},
-    load::{Loaded, load, sizes_at},
+    load::{Loaded, load, load_organization, sizes_at},
     make::{Made, make},
     prove::{prove_consistency, prove_inclusion},
     walk::{Signed, Walked, signed, walk},

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
     BackupError,
@@ -13,6 +13,9 @@ use crate::{
     checkpoint::note::VerifierKey,
     objects::{Digest, Vault, VaultError},
 };
+
+/// Manifests that are fetched side by side.
+const SIDE_BY_SIDE: usize = 16;
 
 /// A manifest that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,38 @@ pub struct Archived {
     pub manifest: Manifest,
 }
 
+/// The manifests of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Manifests {
+    /// Those that are authentic, in order of number.
+    pub all: Vec<Archived>,
+    /// Where their chain is broken: before which number, and how.
+    pub breaks: Vec<(i64, Finding)>,
+    /// What else stands where manifests do, and nobody known signed: of no consequence to what is authentic.
+    pub strangers: Vec<Finding>,
+}
+
+impl Manifests {
+    /// What is wrong with the chain up to this number.
+    #[must_use]
+    pub fn broken_before(&self, number: i64) -> Option<&Finding> {
+        let found = self.breaks.iter().find(|(at, _)| *at <= number);
+        found.map(|(_, finding)| finding)
+    }
+
+    /// All that speaks against them.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        let breaks = self.breaks.iter().map(|(_, finding)| finding);
+        breaks.chain(&self.strangers)
+    }
+
+    /// The newest.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Archived> {
+        self.all.last()
+    }
+}
+
 /// All manifests that one of `keys` signed, in order, and what is wrong with the others or with their chain.
 ///
 /// # Errors
@@ -33,73 +68,83 @@ pub async fn load(
     vault: &Vault,
     origin: &str,
     keys: &[VerifierKey],
-) -> Result<(Vec<Archived>, Vec<Finding>), BackupError> {
+) -> Result<Manifests, BackupError> {
     let names = names(vault).await?;
-    let mut manifests: BTreeMap<i64, Archived> = BTreeMap::new();
-    let mut findings = Vec::new();
-    let mut finding = |kind, object: &str, detail: String| {
-        findings.push(Finding {
-            kind,
-            object: object.to_owned(),
-            detail,
-        });
-    };
-    for name in names {
-        let broken = FindingKind::ManifestBroken;
-        let Some((number, digest)) = manifest::parse_name(&name) else {
-            finding(broken, &name, "its name is no manifest's".to_owned());
-            continue;
-        };
-        let bytes = match vault.get(&name, None).await {
-            Ok(bytes) => bytes,
-            Err(VaultError::NotFound { .. }) => {
-                finding(broken, &name, "it is listed and not there".to_owned());
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let sha256 = Digest::of(&bytes).to_string();
-        if sha256 != digest {
-            finding(broken, &name, format!("its SHA-256 is {sha256}"));
-            continue;
+    let fetched = stream::iter(names).map(|name| async move {
+        match vault.get(&name, None).await {
+            Ok(bytes) => Ok((name, Some(bytes))),
+            // A name that no vault takes is no manifest's either.
+            Err(VaultError::NotFound { .. } | VaultError::Name { .. }) => Ok((name, None)),
+            Err(error) => Err(BackupError::from(error)),
         }
-        match Manifest::open(&bytes, origin, keys) {
-            Ok(manifest) if manifest.number != number => {
-                let detail = format!("it says that it is number {}", manifest.number);
-                finding(broken, &name, detail);
+    });
+    let fetched: Vec<_> = fetched.buffered(SIDE_BY_SIDE).try_collect().await?;
+    let mut manifests: BTreeMap<i64, Archived> = BTreeMap::new();
+    let mut loaded = Manifests::default();
+    for (name, bytes) in fetched {
+        let opened = bytes.ok_or_else(|| "it is listed and cannot be had".to_owned());
+        match opened.and_then(|bytes| open(&name, &bytes, origin, keys)) {
+            Err(problem) => {
+                let broken = FindingKind::ManifestBroken;
+                loaded.strangers.push(finding(broken, &name, problem));
             }
-            Ok(_) if manifests.contains_key(&number) => {
-                let detail = format!("there is another manifest {number}, signed as well");
-                finding(FindingKind::ChainBroken, &name, detail);
+            Ok(archived) => {
+                let number = archived.manifest.number;
+                if let Some(other) = manifests.insert(number, archived) {
+                    let detail = format!("there is another manifest {number}, signed as well");
+                    let broken = finding(FindingKind::ChainBroken, &other.name, detail);
+                    loaded.breaks.push((number, broken));
+                }
             }
-            Ok(manifest) => {
-                let archived = Archived {
-                    name,
-                    sha256,
-                    manifest,
-                };
-                manifests.insert(number, archived);
-            }
-            Err(problem) => finding(broken, &name, problem),
         }
     }
     let mut previous: Option<&Archived> = None;
     for (&number, archived) in &manifests {
         let expected = previous.map_or(0, |previous| previous.manifest.number) + 1;
+        let name = &archived.name;
         if number != expected {
             let missing = match number - 1 {
                 last if last == expected => format!("manifest {expected} is"),
                 last => format!("manifests {expected} to {last} are"),
             };
             let detail = format!("{missing} not there");
-            finding(FindingKind::ManifestMissing, &archived.name, detail);
+            let missing = finding(FindingKind::ManifestMissing, name, detail);
+            loaded.breaks.push((number, missing));
         } else if archived.manifest.previous_sha256.as_ref() != previous.map(|it| &it.sha256) {
             let detail = "it does not follow the manifest before".to_owned();
-            finding(FindingKind::ChainBroken, &archived.name, detail);
+            let broken = finding(FindingKind::ChainBroken, name, detail);
+            loaded.breaks.push((number, broken));
         }
         previous = Some(archived);
     }
-    Ok((manifests.into_values().collect(), findings))
+    loaded.all = manifests.into_values().collect();
+    Ok(loaded)
+}
+
+fn finding(kind: FindingKind, object: &str, detail: String) -> Finding {
+    Finding {
+        kind,
+        object: object.to_owned(),
+        detail,
+    }
+}
+
+/// What stands under a manifest's name, if it is what its name says and one of `keys` signed it.
+fn open(name: &str, bytes: &[u8], origin: &str, keys: &[VerifierKey]) -> Result<Archived, String> {
+    let (number, digest) = manifest::parse_name(name).ok_or("its name is no manifest's")?;
+    let sha256 = Digest::of(bytes).to_string();
+    if sha256 != digest {
+        return Err(format!("its SHA-256 is {sha256}"));
+    }
+    let manifest = Manifest::open(bytes, origin, keys)?;
+    if manifest.number != number {
+        return Err(format!("it says that it is number {}", manifest.number));
+    }
+    Ok(Archived {
+        name: name.to_owned(),
+        sha256,
+        manifest,
+    })
 }
 
 /// The names of manifests, in order of number; of whatever else stands there, too.
@@ -110,15 +155,15 @@ pub(super) async fn names(vault: &Vault) -> Result<Vec<String>, BackupError> {
     Ok(names)
 }
 
-/// What stands under a manifest's name, if one of `keys` signed it.
+/// The manifest of this name, if it is authentic.
 pub(super) async fn read(
     vault: &Vault,
     name: &str,
     origin: &str,
     keys: &[VerifierKey],
-) -> Result<Option<Manifest>, BackupError> {
+) -> Result<Option<Archived>, BackupError> {
     match vault.get(name, None).await {
-        Ok(bytes) => Ok(Manifest::open(&bytes, origin, keys).ok()),
+        Ok(bytes) => Ok(open(name, &bytes, origin, keys).ok()),
         Err(VaultError::NotFound { .. } | VaultError::Name { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -4,37 +4,45 @@
 //! itself has, and with the live trail; then the scratch is destroyed. What went wrong is a problem in the answer; an error is
 //! only what kept the drill from an answer.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::{
     BackupError, Kek, Restored, Wanted,
     anchors::inventories,
-    archived::{Archived, load},
-    manifest::Kind,
+    archived::{Archived, Manifests, load},
+    manifest as archive,
     personal::TRAIL,
-    restore::restore,
+    restore::restore_loaded,
     scratch::Scratch,
 };
 use crate::{
     anchor::{AnchorError, Signed, Walked, read_pages, signed, walk},
     checkpoint::{inventory::Inventory, note::VerifierKey, tiles::WIDTH},
-    objects::Vault,
+    objects::{Digest, Vault},
     progress::Progress,
     qwed::{
         Database, IdRange, Reader,
         url::{DatabaseUrl, PostgresUrl},
     },
     state::Store,
-    trail::{finding::Verdict, keys::KeyRing},
+    trail::{
+        finding::{Kind, Verdict},
+        keys::KeyRing,
+    },
     verify::{self, Options, Scope, VerifyError},
 };
+
+/// How many times the archive a restored database takes: no database seen took five times.
+const UNPACKED: u64 = 6;
+/// By how much the clocks of two workers may differ.
+const CLOCKS: SignedDuration = SignedDuration::from_secs(60);
 
 /// What a drill works with.
 #[derive(Clone)]
@@ -62,7 +70,7 @@ pub struct Drill {
 }
 
 /// What a drill came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Drilled {
     /// Whether nothing is wrong.
     pub passed: bool,
@@ -97,6 +105,14 @@ pub struct Drilled {
 }
 
 impl Drilled {
+    /// One that could not even begin.
+    #[must_use]
+    pub fn failed(problem: impl Into<String>) -> Self {
+        let mut drilled = Self::default();
+        drilled.problem(problem);
+        drilled
+    }
+
     fn problem(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }
@@ -130,43 +146,31 @@ impl Drill {
         now: Timestamp,
         progress: &Arc<Progress>,
     ) -> Result<Drilled, BackupError> {
-        let mut drilled = Drilled {
-            passed: false,
-            problems: Vec::new(),
-            manifest: None,
-            made_at: None,
-            recovery_point_seconds: None,
-            entries_since: 0,
-            recovery_seconds: 0.0,
-            check_seconds: 0.0,
-            tables: BTreeMap::new(),
-            rows: 0,
-            erased_rows: 0,
-            verdict: None,
-            anchors: 0,
-            newest_anchor: None,
-            same_as_live: 0,
-        };
-        let (manifests, findings) = handle.block_on(load(&self.vault, &self.origin, &self.keys))?;
-        for finding in findings {
+        let mut drilled = Drilled::default();
+        let loaded = handle.block_on(load(&self.vault, &self.origin, &self.keys))?;
+        if let Some(finding) = loaded.broken_before(i64::MAX) {
             drilled.problem(format!("{}: {}", finding.object, finding.detail));
         }
-        if manifests.is_empty() {
+        let Some(newest) = loaded.newest() else {
             drilled.problem(format!(
                 "the archive {} has no backup",
                 self.vault.location()
             ));
+            return Ok(drilled.ended());
+        };
+        if let Some(problem) = self.room(&loaded) {
+            drilled.problem(problem);
         }
         if !drilled.problems.is_empty() {
             return Ok(drilled.ended());
         }
-        let scratch = Scratch::make(self.server.as_ref(), &self.directory)?;
+        let place = digest_of_place(&self.origin, self.store.location());
+        let scratch = Scratch::make(self.server.as_ref(), &self.directory, &place)?;
         let began = Instant::now();
-        let restored = handle.block_on(restore(
+        let restored = handle.block_on(restore_loaded(
             &self.store,
             &self.vault,
-            &self.origin,
-            &self.keys,
+            loaded.clone(),
             &self.kek,
             &scratch.url,
             Wanted::default(),
@@ -174,60 +178,66 @@ impl Drill {
         ));
         drilled.recovery_seconds = began.elapsed().as_secs_f64();
         match restored {
-            Ok(restored) => drilled.take(restored, now),
-            // Trying again would not help; what the archive or its keys are is the drill's answer.
-            Err(error) if !error.is_transient() => {
-                drilled.problem(error.to_string());
-                return Ok(drilled.ended());
+            Ok(restored) => {
+                drilled.take(restored, now);
+                let began = Instant::now();
+                self.compare(handle, &loaded, newest, &scratch, &mut drilled, progress)?;
+                drilled.check_seconds = began.elapsed().as_secs_f64();
             }
+            // Trying again would not help; what the archive or its keys are is the drill's answer.
+            Err(error) if !error.is_transient() => drilled.problem(error.to_string()),
             Err(error) => return Err(error),
         }
-        let began = Instant::now();
-        self.compare(handle, &manifests, &scratch, &mut drilled, progress)?;
-        drilled.check_seconds = began.elapsed().as_secs_f64();
+        if let Err(problem) = scratch.destroy() {
+            drilled.problem(problem);
+        }
         Ok(drilled.ended())
+    }
+
+    /// Why there is no room for the scratch database where it would be a file. What fills that disk stops the worker as well.
+    fn room(&self, loaded: &Manifests) -> Option<String> {
+        if self.server.is_some() {
+            return None;
+        }
+        let newest = loaded.newest()?.manifest.number;
+        let objects = loaded.all.iter().flat_map(|it| {
+            let manifest = &it.manifest;
+            let objects = manifest.objects.iter();
+            objects.filter(move |it| it.table == TRAIL || manifest.number == newest)
+        });
+        let archived: i64 = objects.map(|object| object.size_bytes).sum();
+        let needed = archived.cast_unsigned().saturating_mul(UNPACKED);
+        let free = free_bytes(&self.directory)?;
+        (needed > free).then(|| {
+            format!(
+                "there is no room to restore into {}: about {needed} bytes are needed, and {free} are free; set \
+                 backup.scratch_url to a PostgreSQL server",
+                self.directory.display()
+            )
+        })
     }
 
     fn compare(
         &self,
         handle: &Handle,
-        manifests: &[Archived],
+        loaded: &Manifests,
+        newest: &Archived,
         scratch: &Scratch,
         drilled: &mut Drilled,
         progress: &Progress,
     ) -> Result<(), BackupError> {
-        let restored = Database::open(&scratch.url)?;
-        let scope = Scope::default();
-        match verify::verify(&restored, &self.ring, &scope, &self.options, progress) {
-            Ok(report) => {
-                drilled.verdict = Some(report.verdict);
-                for trail in &report.organizations {
-                    if trail.verdict == Verdict::Tampered {
-                        let id = trail
-                            .organization_id
-                            .map_or_else(|| "none".to_owned(), |id| id.to_string());
-                        drilled.problem(format!(
-                            "the restored trail of organisation {id} is tampered with: {} findings",
-                            trail.findings_total
-                        ));
-                    }
-                }
-            }
-            Err(VerifyError::Interrupted(_)) => return Err(BackupError::Interrupted),
-            Err(VerifyError::Read(error)) => return Err(error.into()),
-            Err(error) => return Err(BackupError::Refused(error.to_string())),
-        }
-        let reach = reach(manifests);
-        let work = inventories(&self.vault, manifests, &self.origin, &self.keys);
-        let (mut inventories, findings) = handle.block_on(work)?;
+        let (restored, live) = (Database::open(&scratch.url)?, Database::open(&self.live)?);
+        self.judge_trail(&restored, &live, drilled, progress)?;
+        let reach = reach(&loaded.all);
+        let work = inventories(&self.vault, &loaded.all, &self.origin, &self.keys);
+        let (inventories, findings) = handle.block_on(work)?;
         for finding in findings {
             drilled.problem(format!("{}: {}", finding.object, finding.detail));
         }
-        inventories.retain(|inventory| is_within(inventory, &reach));
+        let inventories = within(inventories, loaded, newest, &reach);
         drilled.anchors = inventories.len() as u64;
         drilled.newest_anchor = inventories.last().map(|newest| newest.number);
         let signed = signed(&inventories);
-        let live = Database::open(&self.live)?;
         let mut readers = (restored.reader()?, live.reader()?);
         let none = Signed::new();
         let ids: BTreeSet<i64> = signed.keys().chain(reach.keys()).copied().collect();
@@ -242,12 +252,80 @@ impl Drill {
                 drilled.problem(format!("organisation {id}: {problem}"));
             }
         }
-        let mut reader = live.reader()?;
-        for id in reader.organizations_in_trail()? {
+        for id in readers.1.organizations_in_trail()? {
             let after = reach.get(&id).map_or(i64::MIN, |id| id.saturating_add(1));
-            drilled.entries_since += since(&mut reader, id, after, progress)?;
+            drilled.entries_since += since(&mut readers.1, id, after, progress)?;
         }
         Ok(())
+    }
+
+    /// Verifies the restored trail. What is found there and in the live trail alike was so when it was archived, and is not the
+    /// archive's fault; nor is that a subject was erased.
+    fn judge_trail(
+        &self,
+        restored: &Database,
+        live: &Database,
+        drilled: &mut Drilled,
+        progress: &Progress,
+    ) -> Result<(), BackupError> {
+        let verify = |database: &Database, organizations: Vec<i64>| {
+            let scope = Scope {
+                organizations,
+                ..Scope::default()
+            };
+            verify::verify(database, &self.ring, &scope, &self.options, progress)
+        };
+        let report = verify(restored, Vec::new()).map_err(unverified)?;
+        drilled.verdict = Some(report.verdict);
+        let mut reader = restored.reader()?;
+        for trail in report.organizations {
+            let Some(id) = trail.organization_id else {
+                continue;
+            };
+            if trail.verdict != Verdict::Tampered {
+                continue;
+            }
+            let known: HashSet<(Kind, i64)> = match verify(live, vec![id]) {
+                Ok(live) => {
+                    let findings = live.organizations.into_iter().flat_map(|it| it.findings);
+                    findings.map(|it| (it.kind, it.entry_id)).collect()
+                }
+                Err(VerifyError::NoOrganization { .. }) => HashSet::new(),
+                Err(error) => return Err(unverified(error)),
+            };
+            let mut new = 0;
+            for finding in &trail.findings {
+                let is_known = known.contains(&(finding.kind, finding.entry_id));
+                new += u64::from(!is_known && !is_erased(&mut reader, finding.entry_id)?);
+            }
+            if new > 0 {
+                drilled.problem(format!(
+                    "the restored trail of organisation {id} is tampered with: {new} findings that the live one does not have"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an entry was restored with a marker in the place of what was erased.
+fn is_erased(reader: &mut Reader, id: i64) -> Result<bool, BackupError> {
+    let entry = reader.entry(id)?;
+    Ok(entry.is_some_and(|entry| {
+        let row = entry.row();
+        let is_marker = |text: &[u8]| text == b"[erased]" || text == b"\"[erased]\"";
+        let values = [row.query, row.result, row.raw_llm_output];
+        values
+            .into_iter()
+            .any(|value| value.text().is_some_and(is_marker))
+    }))
+}
+
+fn unverified(error: VerifyError) -> BackupError {
+    match error {
+        VerifyError::Interrupted(_) => BackupError::Interrupted,
+        VerifyError::Read(error) => error.into(),
+        error => BackupError::Refused(error.to_string()),
     }
 }
 
@@ -255,7 +333,8 @@ impl Drilled {
     fn take(&mut self, restored: Restored, now: Timestamp) {
         self.manifest = Some(restored.manifest);
         self.made_at = Some(restored.made_at);
-        self.recovery_point_seconds = Some(now.duration_since(restored.made_at).as_secs_f64());
+        let age = now.duration_since(restored.made_at).as_secs_f64();
+        self.recovery_point_seconds = Some(age.max(0.0));
         self.rows = restored.rows;
         self.tables = restored.tables;
         self.erased_rows = restored.erased_rows;
@@ -290,7 +369,7 @@ impl Drilled {
 fn reach(manifests: &[Archived]) -> BTreeMap<i64, i64> {
     let mut reach = BTreeMap::new();
     for object in manifests.iter().flat_map(|it| &it.manifest.objects) {
-        if let (Kind::Segment, TRAIL, Ok(id)) = (
+        if let (archive::Kind::Segment, TRAIL, Ok(id)) = (
             object.kind,
             object.table.as_str(),
             object.organization.parse(),
@@ -302,13 +381,49 @@ fn reach(manifests: &[Archived]) -> BTreeMap<i64, i64> {
     reach
 }
 
-/// Whether an anchor covers nothing that came after the backup.
-fn is_within(inventory: &Inventory, reach: &BTreeMap<i64, i64>) -> bool {
-    inventory.organizations.iter().all(|organization| {
-        let head = organization.head.as_ref().map(|head| head.id);
-        let reach = organization.id.and_then(|id| reach.get(&id)).copied();
-        organization.size == 0 || head.is_some_and(|head| reach.is_some_and(|reach| head <= reach))
-    })
+/// What anchors say of entries that the backup has to have. Those signed before it began cover nothing else, so whatever they
+/// cover is missed if it is not there; of later ones counts what lies within.
+fn within(
+    mut inventories: Vec<Inventory>,
+    loaded: &Manifests,
+    newest: &Archived,
+    reach: &BTreeMap<i64, i64>,
+) -> Vec<Inventory> {
+    let manifests = loaded.all.iter().map(|it| &it.manifest);
+    let earlier = manifests.filter(|it| it.number < newest.manifest.number);
+    let anchors = earlier.flat_map(|it| &it.objects);
+    let anchors = anchors.filter(|object| object.kind == archive::Kind::Anchor);
+    let earlier = anchors.map(|object| object.first_id).max().unwrap_or(0);
+    for inventory in &mut inventories {
+        let is_earlier = inventory.number <= earlier.cast_unsigned()
+            || inventory
+                .time
+                .saturating_add(CLOCKS)
+                .is_ok_and(|time| time < newest.manifest.made_at);
+        if !is_earlier {
+            inventory.organizations.retain(|organization| {
+                let head = organization.head.as_ref().map(|head| head.id);
+                let reach = organization.id.and_then(|id| reach.get(&id));
+                head.zip(reach).is_some_and(|(head, reach)| head <= *reach)
+            });
+        }
+    }
+    inventories.retain(|inventory| !inventory.organizations.is_empty());
+    inventories
+}
+
+/// Tells the scratch databases of two installations on one server apart.
+fn digest_of_place(origin: &str, state: &str) -> String {
+    let digest = Digest::of(format!("{origin}\n{state}").as_bytes());
+    digest.to_string()[..12].to_owned()
+}
+
+/// Room in a directory, or in the one that it is going to be in.
+fn free_bytes(directory: &Path) -> Option<u64> {
+    let stat = directory
+        .ancestors()
+        .find_map(|it| rustix::fs::statvfs(it).ok())?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// How many entries are the same from the beginning on, in steps of 256.

@@ -33,6 +33,7 @@ mod drill;
 mod envelope;
 mod kek;
 mod keyring;
+mod ledger;
 mod manifest;
 mod owner;
 mod personal;
@@ -50,17 +51,18 @@ mod vouch;
 use thiserror::Error;
 
 pub use self::{
-    archived::{Archived, load},
+    archived::{Archived, Manifests, load},
     drill::{Drill, Drilled, drill},
     envelope::{DataKey, KEY_BYTES, Kek, Place},
     kek::{kek, load_or_make_kek, read_kek},
     keyring::{rewrap, subject},
+    ledger::compare_ledger,
     manifest::{Kind, Manifest, Object, Renewed},
     prune::{Expired, Kept, Plan, Pruned, Reason, apply as prune, plan as plan_prune},
     recovery::{Exported, NO_EXPORT, Recovered, export_keys, identities, recover_keys},
     restore::{Restored, Wanted, restore},
     run::{Made, Options, Unlocked, run},
-    scratch::scratch_server,
+    scratch::{scratch_server, sweep_scratch},
     verify::{Finding, FindingKind, Report, verify},
     vouch::{Vouchers, compare_archived},
 };

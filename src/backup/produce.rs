@@ -1,6 +1,6 @@
 //! Reads QWED's tables and puts them as segments, on a thread that may wait.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -30,6 +30,8 @@ pub(super) struct Source {
     pub(super) handle: Handle,
     pub(super) putter: Putter,
     pub(super) url: DatabaseUrl,
+    /// Up to which entry each organisation's trail is archived.
+    pub(super) reach: HashMap<String, i64>,
     pub(super) kek: Kek,
     pub(super) options: Options,
     pub(super) progress: Arc<Progress>,
@@ -53,8 +55,7 @@ pub(super) fn all(source: &Source) -> Result<(Dialect, Vec<TableSchema>), Backup
     if let Some(schema) = trail {
         for organization in producer.tables.organizations(TRAIL)? {
             let name = organization.map_or_else(|| "none".to_owned(), |id| id.to_string());
-            let reach = source.putter.store.archived_reach(TRAIL, &name);
-            let after = source.handle.block_on(reach)?;
+            let after = source.reach.get(&name).copied();
             producer.put(schema, Part::Organization(organization), &name, after)?;
         }
     }

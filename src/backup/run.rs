@@ -1,15 +1,17 @@
 //! Making a backup. What each write leaves when it fails stands in the module's table.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::{
-    BackupError, Kek, archived,
+    BackupError, Kek,
+    archived::{Manifests, load},
+    ledger,
     manifest::{self, Kind, Manifest, Object, Renewed},
     personal::TRAIL,
     produce::{self, Source},
@@ -30,8 +32,6 @@ use crate::{
 
 /// Anchors that are read at once.
 const ANCHORS: u32 = 100;
-/// Entries of the ledger that make one object.
-const LEDGER_ENTRIES: u32 = 5000;
 
 /// How a backup is made.
 #[derive(Debug, Clone, Copy)]
@@ -111,8 +111,14 @@ pub async fn run(
     options: Options,
     progress: &Arc<Progress>,
 ) -> Result<Made, BackupError> {
-    refuse_strange(store, vault, origin, keys).await?;
+    let loaded = agreed(store, vault, origin, keys).await?;
     settle(store, vault).await?;
+    if let Some(object) = ledger::newest(&loaded.all)
+        && let Some((_, problem)) = ledger::differs(vault, store, object).await?
+    {
+        return Err(BackupError::Refused(problem));
+    }
+    let reach = Reach::of(&loaded, &store.open_archive_objects().await?);
     let run = new_id();
     let putter = Putter {
         store: store.clone(),
@@ -124,19 +130,20 @@ pub async fn run(
         handle: Handle::current(),
         putter: putter.clone(),
         url: qwed.clone(),
+        reach: reach.trail.clone(),
         kek: kek.clone(),
         options,
         progress: Arc::clone(progress),
     };
     let produced = tokio::task::spawn_blocking(move || produce::all(&source)).await;
     let (dialect, schema) = produced.map_err(|error| BackupError::Refused(error.to_string()))??;
-    put_anchors(&putter).await?;
-    put_ledger(&putter).await?;
+    put_anchors(&putter, reach.anchor).await?;
+    ledger::put(&putter, reach.ledger).await?;
     let not_renewed = renew(store, vault, now, progress).await?;
     let renewed = store.renewed_archive_objects().await?;
     let renewed_names: Vec<String> = renewed.iter().map(|it| it.name.clone()).collect();
 
-    let newest = store.newest_archive_manifest().await?;
+    let newest = loaded.newest();
     let open = store.open_archive_objects().await?;
     let names: Vec<String> = open.iter().map(|object| object.name.clone()).collect();
     let is_superseded = |object: &&ArchiveObject| {
@@ -146,10 +153,10 @@ pub async fn run(
     let made = Manifest {
         format: Manifest::format(),
         origin: origin.to_owned(),
-        number: newest.as_ref().map_or(0, |newest| newest.number) + 1,
+        number: newest.map_or(0, |newest| newest.manifest.number) + 1,
         made_at: now,
         program: concat!("trailkeeper ", env!("CARGO_PKG_VERSION")).to_owned(),
-        previous_sha256: newest.map(|newest| newest.sha256),
+        previous_sha256: newest.map(|newest| newest.sha256.clone()),
         dialect,
         schema,
         objects: objects.into_iter().map(listed).collect::<Result<_, _>>()?,
@@ -208,38 +215,99 @@ async fn summary(
     })
 }
 
-/// An archive that our database knows less of than there is cannot be gone on with: a second manifest of the same number would
-/// break its chain for good.
-async fn refuse_strange(
+/// The archive as it stands, which has to be what our database knows of it: whoever goes on with another one leaves entries out,
+/// or breaks its chain for good.
+async fn agreed(
     store: &Store,
     vault: &Vault,
     origin: &str,
     keys: &Keys,
-) -> Result<(), BackupError> {
+) -> Result<Manifests, BackupError> {
+    let mut loaded = load(vault, origin, &keys.verifiers).await?;
+    let location = vault.location();
     let ours = store.newest_archive_manifest().await?;
-    let ours = ours.map_or(0, |ours| ours.number);
-    for name in archived::names(vault).await?.iter().rev() {
-        let found = archived::read(vault, name, origin, &keys.verifiers).await?;
-        let Some(found) = found else { continue };
-        if found.number <= ours {
-            break;
+    if let Some(ours) = ours.as_ref().filter(|ours| ours.stored_at.is_none()) {
+        // The run that made it was cut short; it is there, or nobody else's is in its place.
+        let newest = loaded.newest();
+        let is_next = newest.map_or(0, |newest| newest.manifest.number) + 1 == ours.number;
+        if is_next || newest.is_some_and(|newest| newest.sha256 == ours.sha256) {
+            put_manifest(store, vault, ours).await?;
+            loaded = load(vault, origin, &keys.verifiers).await?;
         }
-        return Err(BackupError::Refused(format!(
-            "the archive {} has backup {}, and the state database only {ours}: it is not the one that the archive was made with,              or was put back. Restore the newest copy of it; if there is none, set objects.url to a new place for what comes, and              keep this one to restore from",
-            vault.location(),
-            found.number
-        )));
     }
-    Ok(())
+    if let Some(finding) = loaded.broken_before(i64::MAX) {
+        return Err(BackupError::broken(&finding.object, &finding.detail));
+    }
+    let known = ours.as_ref().map_or(0, |ours| ours.number);
+    let newest = loaded.newest();
+    let found = newest.map_or(0, |newest| newest.manifest.number);
+    if newest.map(|newest| &newest.sha256) == ours.as_ref().map(|ours| &ours.sha256)
+        && known == found
+    {
+        return Ok(loaded);
+    }
+    Err(BackupError::Refused(if known <= found {
+        format!(
+            "the archive {location} has backup {found}, which is not the newest that the state database knows, {known}: it is \
+             not the one that the archive was made with, or was put back or changed. Restore the newest copy of it; if there is \
+             none, set objects.url to a new place for what comes, and keep this one to restore from"
+        )
+    } else {
+        format!(
+            "the archive {location} has {found} backups, and the state database knows {known}: if objects.url was changed, copy \
+             the objects of the old place to the new one first; if they are lost, run \"trailkeeper archive restart\", and the next \
+             backup begins anew"
+        )
+    }))
 }
 
-/// Takes over what a run that was cut short had put, and forgets what it had not.
-async fn settle(store: &Store, vault: &Vault) -> Result<(), BackupError> {
-    if let Some(manifest) = store.newest_archive_manifest().await?
-        && manifest.stored_at.is_none()
-    {
-        put_manifest(store, vault, &manifest).await?;
+/// Up to where things are archived.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reach {
+    /// The highest id of each organisation's trail.
+    pub(super) trail: HashMap<String, i64>,
+    /// The newest anchor that a manifest names.
+    anchor: i64,
+    /// The newest entry of the ledger.
+    ledger: i64,
+}
+
+impl Reach {
+    /// By signed manifests, and by what a run that was cut short put and no manifest names yet.
+    fn of(loaded: &Manifests, open: &[ArchiveObject]) -> Self {
+        let mut reach = Self::default();
+        for object in loaded.all.iter().flat_map(|it| &it.manifest.objects) {
+            match object.kind {
+                Kind::Segment if object.table == TRAIL => {
+                    reach.extend(&object.organization, object.last_id);
+                }
+                Kind::Anchor => reach.anchor = reach.anchor.max(object.last_id),
+                Kind::Ledger => reach.ledger = reach.ledger.max(object.last_id),
+                Kind::Segment | Kind::Checkpoint => {}
+            }
+        }
+        // Of an anchor that is put in part the rest has to be put still; what is there is not put again.
+        for object in open {
+            match Kind::parse(&object.kind) {
+                Some(Kind::Segment) if object.relation == TRAIL => {
+                    reach.extend(&object.organization, object.last_id);
+                }
+                Some(Kind::Ledger) => reach.ledger = reach.ledger.max(object.last_id),
+                _ => {}
+            }
+        }
+        reach
     }
+
+    fn extend(&mut self, organization: &str, last_id: i64) {
+        let last = self.trail.entry(organization.to_owned());
+        let last = last.or_insert(last_id);
+        *last = last_id.max(*last);
+    }
+}
+
+/// Takes over what objects a run that was cut short had put, and forgets what it had not.
+async fn settle(store: &Store, vault: &Vault) -> Result<(), BackupError> {
     for object in store.open_archive_objects().await? {
         if object.stored_at.is_some() {
             continue;
@@ -262,14 +330,16 @@ async fn settle(store: &Store, vault: &Vault) -> Result<(), BackupError> {
     Ok(())
 }
 
-async fn put_anchors(putter: &Putter) -> Result<(), BackupError> {
+/// Puts the anchors that came after this number.
+async fn put_anchors(putter: &Putter, mut after: i64) -> Result<(), BackupError> {
     loop {
-        let runs = putter.store.unarchived_anchors(ANCHORS).await?;
+        let runs = putter.store.anchors_after(after, ANCHORS).await?;
         if runs.is_empty() {
             return Ok(());
         }
         for run in runs {
             let number = run.number;
+            after = number;
             let digest = Digest::of(run.note.as_bytes());
             let anchor = ArchiveObject {
                 name: format!("anchors/{number:012}-{digest}.note"),
@@ -291,38 +361,7 @@ async fn put_anchors(putter: &Putter) -> Result<(), BackupError> {
                 };
                 putter.put(object, checkpoint.note.into()).await?;
             }
-            putter.store.note_archived_anchor(number).await?;
         }
-    }
-}
-
-/// Entries of the compliance ledger that are new: the signed notes, as lines of JSON.
-async fn put_ledger(putter: &Putter) -> Result<(), BackupError> {
-    let kind = Kind::Ledger.name();
-    loop {
-        let after = putter.store.archived_reach(kind, "").await?.unwrap_or(0);
-        let entries = putter.store.ledger_after(after, LEDGER_ENTRIES).await?;
-        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
-            return Ok(());
-        };
-        let (first_id, last_id) = (first.number, last.number);
-        let mut lines = String::new();
-        for entry in &entries {
-            let line = json!({ "number": entry.number, "note": entry.note });
-            lines.push_str(&line.to_string());
-            lines.push('\n');
-        }
-        let digest = Digest::of(lines.as_bytes());
-        let object = ArchiveObject {
-            name: format!("ledger/{first_id}-{last_id}-{digest}.ndjson"),
-            kind: kind.to_owned(),
-            relation: kind.to_owned(),
-            first_id,
-            last_id,
-            row_count: entries.len() as i64,
-            ..ArchiveObject::default()
-        };
-        putter.put(object, lines.into()).await?;
     }
 }
 

@@ -16,8 +16,8 @@ use crate::{
     },
 };
 
-/// The database that is made on a PostgreSQL server.
-const DATABASE: &str = "trailkeeper_drill";
+/// The database that is made on a PostgreSQL server has a name that begins with it.
+const DATABASE: &str = "trailkeeper_drill_";
 /// The lock that its server keeps, as `pg_locks` shows it.
 const LOCK: i64 = 0x7472_6169_6c6b_6472;
 
@@ -47,18 +47,27 @@ pub(super) struct Scratch {
 }
 
 enum Place {
-    File { path: PathBuf, _lock: File },
-    Server(Session),
+    File {
+        path: PathBuf,
+        _lock: File,
+    },
+    Server {
+        session: Box<Session>,
+        maintenance: PostgresUrl,
+        name: String,
+    },
+    Gone,
 }
 
 impl Scratch {
-    /// Makes one: on the server of this URL, or a file in the directory.
+    /// Makes one: on the server of this URL, named after the place that drills, or a file in the directory.
     pub(super) fn make(
         server: Option<&PostgresUrl>,
         directory: &Path,
+        place: &str,
     ) -> Result<Self, BackupError> {
         match server {
-            Some(url) => Self::on_server(url),
+            Some(url) => Self::on_server(url, format!("{DATABASE}{place}")),
             None => Self::in_directory(directory),
         }
     }
@@ -85,13 +94,8 @@ impl Scratch {
         })
     }
 
-    fn on_server(url: &PostgresUrl) -> Result<Self, BackupError> {
-        let location = DatabaseUrl::Postgres(url.clone()).to_string();
-        let options = connect_options(url).map_err(|problem| ReadError::Postgres {
-            location: location.clone(),
-            problem,
-        })?;
-        let mut session = Session::connect(&options, &location)?;
+    fn on_server(url: &PostgresUrl, name: String) -> Result<Self, BackupError> {
+        let mut session = connect(url)?;
         let lock = format!("SELECT pg_try_advisory_lock({LOCK})");
         let locked: Vec<(bool,)> = session.rows(&lock)?;
         if !locked.first().is_some_and(|(locked,)| *locked) {
@@ -99,32 +103,80 @@ impl Scratch {
         }
         session.execute(&format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"))?;
         session.execute(&format!(
-            "CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8'"
+            "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'"
         ))?;
         Ok(Self {
             url: DatabaseUrl::Postgres(PostgresUrl {
-                database: Some(DATABASE.to_owned()),
+                database: Some(name.clone()),
                 ..url.clone()
             }),
-            place: Place::Server(session),
+            place: Place::Server {
+                session: Box::new(session),
+                maintenance: url.clone(),
+                name,
+            },
+        })
+    }
+}
+
+impl Scratch {
+    /// Destroys it.
+    ///
+    /// # Errors
+    /// Why that is left to the operator, in words.
+    pub(super) fn destroy(mut self) -> Result<(), String> {
+        self.remove()
+    }
+
+    fn remove(&mut self) -> Result<(), String> {
+        let removed = match std::mem::replace(&mut self.place, Place::Gone) {
+            Place::Gone => Ok(()),
+            Place::File { path, _lock } => remove(&path).map_err(|error| error.to_string()),
+            Place::Server {
+                mut session,
+                maintenance,
+                name,
+            } => {
+                let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                // The session was idle for as long as the drill took: somebody may have ended it.
+                let dropped = session.execute(&drop).map_err(BackupError::from);
+                let dropped = dropped.or_else(|_| Ok(connect(&maintenance)?.execute(&drop)?));
+                dropped.map_err(|error: BackupError| error.to_string())
+            }
+        };
+        removed.map_err(|problem| {
+            format!(
+                "the scratch database {} could not be destroyed, and holds personal data in the clear: remove it ({problem})",
+                self.url
+            )
         })
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let destroyed = match &mut self.place {
-            Place::File { path, .. } => remove(path).map_err(|error| error.to_string()),
-            Place::Server(session) => session
-                .execute(&format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"))
-                .map_err(|error| error.to_string()),
-        };
-        if let Err(error) = destroyed {
-            tracing::error!(
-                url = %self.url, error,
-                "cannot destroy the scratch database of a drill, which holds personal data: remove it"
-            );
+        if let Err(problem) = self.remove() {
+            tracing::error!("{problem}");
         }
+    }
+}
+
+fn connect(url: &PostgresUrl) -> Result<Session, BackupError> {
+    let location = DatabaseUrl::Postgres(url.clone()).to_string();
+    let options = connect_options(url).map_err(|problem| ReadError::Postgres {
+        location: location.clone(),
+        problem,
+    })?;
+    Ok(Session::connect(&options, &location)?)
+}
+
+/// Takes away what a drill that was killed left in the directory. One that is under way is left alone.
+pub fn sweep_scratch(directory: &Path) {
+    if let Ok(lock) = File::open(directory.join("drill.lock"))
+        && lock.try_lock().is_ok()
+        && let Err(error) = remove(&directory.join("drill.db"))
+    {
+        tracing::error!(%error, directory = %directory.display(), "cannot remove what a drill left: it holds personal data");
     }
 }
 

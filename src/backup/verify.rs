@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::{
     BackupError,
+    anchors::inventories,
     archived::{Archived, load},
+    ledger,
     manifest::Object,
 };
 use crate::{
@@ -48,6 +50,8 @@ pub enum FindingKind {
     NotLocked,
     /// An anchor is not what was signed, or does not follow the one before.
     AnchorBroken,
+    /// Our ledger does not have what is archived of it.
+    LedgerDiffers,
 }
 
 impl FindingKind {
@@ -63,6 +67,7 @@ impl FindingKind {
             Self::ObjectHidden => "object_hidden",
             Self::NotLocked => "not_locked",
             Self::AnchorBroken => "anchor_broken",
+            Self::LedgerDiffers => "ledger_differs",
         }
     }
 }
@@ -98,7 +103,9 @@ pub async fn verify(
     keys: &[VerifierKey],
     now: Timestamp,
 ) -> Result<Report, BackupError> {
-    let (manifests, findings) = load(vault, origin, keys).await?;
+    let loaded = load(vault, origin, keys).await?;
+    let findings = loaded.findings().cloned().collect();
+    let manifests = loaded.all;
     let mut report = Report {
         manifests: manifests.len() as u64,
         newest: manifests.last().map(|newest| newest.manifest.number),
@@ -124,6 +131,16 @@ pub async fn verify(
             let until = object.retain_until.max(renewed.unwrap_or(Timestamp::MIN));
             report.check(vault, object, until, is_listed, now).await?;
         }
+    }
+    let (_, findings) = inventories(vault, &manifests, origin, keys).await?;
+    let broken = |finding: &Finding| finding.kind == FindingKind::AnchorBroken;
+    report.findings.extend(findings.into_iter().filter(broken));
+    if let Some(store) = store
+        && let Some(object) = ledger::newest(&manifests)
+        && report.findings.iter().all(|it| it.object != object.name)
+        && let Some((_, detail)) = ledger::differs(vault, store, object).await?
+    {
+        report.add(FindingKind::LedgerDiffers, &object.name, detail);
     }
     report.orphans = present.into_iter().collect();
     report.orphans.sort_unstable();

@@ -4,9 +4,10 @@
 use super::{
     BackupError,
     anchors::inventories,
-    archived::{self, load},
+    archived::{self, Archived, load},
     drill::stopped,
-    manifest::Kind,
+    ledger,
+    manifest::{Kind, Object},
 };
 use crate::{
     anchor::{Signed, Walked, signed, walk},
@@ -44,8 +45,9 @@ impl Vouchers {
         origin: &str,
         keys: &[VerifierKey],
     ) -> Result<Self, BackupError> {
-        let (manifests, mut wrong) = load(vault, origin, keys).await?;
-        let (inventories, more) = inventories(vault, &manifests, origin, keys).await?;
+        let loaded = load(vault, origin, keys).await?;
+        let mut wrong: Vec<_> = loaded.breaks.iter().map(|(_, it)| it.clone()).collect();
+        let (inventories, more) = inventories(vault, &loaded.all, origin, keys).await?;
         wrong.extend(more);
         let findings = wrong.into_iter().map(|finding| {
             let detail = format!("the archive's {}: {}", finding.object, finding.detail);
@@ -171,9 +173,10 @@ fn judge(
             name(number),
             walked.sound
         );
-        let first = walked
-            .id_at_sound
-            .map_or(i64::MIN, |id| id.saturating_add(1));
+        let first = match walked.id_at_sound {
+            Some(id) => id.saturating_add(1),
+            None => walked.tiles.first().map_or(0, |(id, _)| *id),
+        };
         return Some(Finding::new(first, Found::HistoryRewritten, detail));
     }
     let newest = walked.last_id?;
@@ -188,7 +191,8 @@ fn judge(
     })
 }
 
-/// Whether our database has the newest anchor and the newest manifest that the archive has.
+/// Whether our database and the archive agree about the newest manifest, the newest anchor that was archived, and the newest
+/// entry of the ledger that was.
 ///
 /// # Errors
 /// If the store or our database cannot be read.
@@ -198,37 +202,59 @@ pub async fn compare_archived(
     origin: &str,
     keys: &[VerifierKey],
 ) -> Result<Vec<AnchorFinding>, BackupError> {
-    let mut names: Vec<String> = archived::names(vault).await?;
-    names.reverse();
     let mut found = Vec::new();
     let mut find = |detail: String| found.push(AnchorFinding::new(Found::AnchorMissing, detail));
-    let mut is_newest = true;
+    // Before the archive is looked at: what was stored then has to be there.
+    let stored = store.newest_archive_manifest().await?;
+    let stored = stored.filter(|manifest| manifest.stored_at.is_some());
+    let mut names = archived::names(vault).await?;
+    names.reverse();
+    let mut newest: Option<Archived> = None;
+    let (mut anchor, mut entry): (Option<Object>, Option<Object>) = (None, None);
     for name in names.iter().take(LOOKED_THROUGH) {
-        let Some(manifest) = archived::read(vault, name, origin, keys).await? else {
+        let Some(archived) = archived::read(vault, name, origin, keys).await? else {
             continue;
         };
-        // Whatever stands in the archive was noted in our database before.
-        if is_newest {
-            is_newest = false;
-            let ours = store.newest_archive_manifest().await?;
-            let ours = ours.map_or(0, |ours| ours.number);
-            if ours < manifest.number {
-                find(format!(
-                    "the archive has backup {} and our database only {ours}: it was put back to an earlier state, or cut",
-                    manifest.number
-                ));
-            }
+        let objects = &archived.manifest.objects;
+        let last = |kind| {
+            let all = objects.iter().filter(move |it| it.kind == kind);
+            all.max_by_key(|it| it.last_id).cloned()
+        };
+        anchor = anchor.or_else(|| last(Kind::Anchor));
+        entry = entry.or_else(|| last(Kind::Ledger));
+        newest.get_or_insert(archived);
+        if anchor.is_some() && entry.is_some() {
+            break;
         }
-        let anchors = manifest.objects.iter().filter(|it| it.kind == Kind::Anchor);
-        let Some(newest) = anchors.max_by_key(|it| it.first_id) else {
-            continue;
-        };
+    }
+    let number = newest.as_ref().map_or(0, |newest| newest.manifest.number);
+    if let Some(stored) = &stored
+        && (number < stored.number
+            || newest
+                .as_ref()
+                .is_some_and(|newest| number == stored.number && newest.sha256 != stored.sha256))
+    {
+        find(format!(
+            "the archive {} has not got backup {} as our database knows it: it was removed, objects.url was changed, or our \
+             database was",
+            vault.location(),
+            stored.number
+        ));
+    }
+    // Whatever stands in the archive was noted in our database before.
+    let ours = store.newest_archive_manifest().await?;
+    let ours = ours.map_or(0, |ours| ours.number);
+    if ours < number {
+        find(format!(
+            "the archive has backup {number} and our database only {ours}: it was put back to an earlier state, or cut"
+        ));
+    }
+    if let Some(newest) = anchor {
         let number = newest.first_id;
         let ours = store.anchors_before(number.saturating_add(1), 1).await?;
         match ours.first() {
             Some(ours) if ours.number == number => {
-                let digest = Digest::of(ours.note.as_bytes());
-                if digest.to_string() != newest.sha256 {
+                if Digest::of(ours.note.as_bytes()).to_string() != newest.sha256 {
                     find(format!(
                         "anchor {number} is another than the one in the archive"
                     ));
@@ -240,7 +266,11 @@ pub async fn compare_archived(
                 ours.map_or(0, |ours| ours.number)
             )),
         }
-        break;
+    }
+    if let Some(entry) = entry
+        && let Some((_, problem)) = ledger::differs(vault, store, &entry).await?
+    {
+        find(problem);
     }
     Ok(found)
 }

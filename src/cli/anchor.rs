@@ -269,12 +269,12 @@ fn prove(arguments: &Prove) -> Result<Exit, Failure> {
     let proof = threaded(async {
         let store = open(&config).await?;
         let origin = &config.anchors.origin;
-        let loaded = anchor::load(&store, origin, &sources.keys, None, 0).await?;
         let organization = match (arguments.organization, arguments.entry) {
             (Some(id), _) => id,
             (None, Some(entry)) => organization_of(&config, entry)?,
             (None, None) => unreachable!("one of them is required"),
         };
+        let loaded = anchor::load_organization(&store, origin, &sources.keys, organization).await?;
         let handle = tokio::runtime::Handle::current();
         let (inner, entry, since) = (store.clone(), arguments.entry, arguments.since);
         let proof = tokio::task::spawn_blocking(move || match (entry, since) {

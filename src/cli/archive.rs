@@ -4,6 +4,7 @@ mod backups;
 mod drill;
 mod prune;
 mod recovery;
+mod restart;
 
 use std::io::{self, Write};
 
@@ -56,6 +57,9 @@ enum Command {
     /// After a loss of the state database: put exported data keys back into it
     #[command(after_help = recovery::AFTER)]
     RecoverKeys(recovery::RecoverKeys),
+    /// Begin a new archive where there is none, and forget the one before
+    #[command(after_help = restart::AFTER)]
+    Restart(restart::Restart),
     /// Prove what protects the objects: put one, read it back and try to delete it
     #[command(after_help = AFTER)]
     Doctor(Input),
@@ -80,6 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Rewrap(arguments) => backups::rewrap(arguments),
         Command::Prune(arguments) => prune::run(arguments),
         Command::RecoverKeys(arguments) => recovery::recover(arguments),
+        Command::Restart(arguments) => restart::run(arguments),
         Command::Doctor(input) => doctor(input),
     }
 }

@@ -16,10 +16,12 @@ use super::{
     verify::{Format, print, print_json},
 };
 use crate::{
+    backup,
     checkpoint::note::SecretKey,
     clock::Clock,
     config::Config,
     ledger::{self, Act, Entry, Report, Scribe},
+    objects::Vault,
     state::Store,
 };
 
@@ -45,7 +47,7 @@ pub(super) struct Arguments {
 enum Command {
     /// List entries, the newest first
     List(List),
-    /// Authenticate all entries and their chain
+    /// Authenticate all entries and their chain, and compare them with those in the archive
     Verify(Input),
 }
 
@@ -153,7 +155,21 @@ fn list(arguments: &List) -> Result<Exit, Failure> {
 fn verify(input: &Input) -> Result<Exit, Failure> {
     let report: Report = with_store(input.config.as_deref(), async |config, store| {
         let keys = Sources::configured(config)?.keys;
-        Ok(ledger::verify(store, &config.anchors.origin, &keys).await?)
+        let origin = &config.anchors.origin;
+        let mut report = ledger::verify(store, origin, &keys).await?;
+        let compared = async {
+            let vault = Vault::open(config)?;
+            backup::compare_ledger(&vault, store, origin, &keys).await
+        };
+        match compared.await {
+            Ok(Some((number, detail))) => report.findings.push(ledger::Finding { number, detail }),
+            Ok(None) => {}
+            // The entries themselves were verified all the same; that their end was not must show.
+            Err(error) => eprintln!(
+                "not compared with the archive, so newest entries may have been cut off: {error}"
+            ),
+        }
+        Ok(report)
     })?;
     match input.format {
         Format::Json => print_json(&report)?,

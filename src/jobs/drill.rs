@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Services, anchoring::keys, backup::decide, follow};
 use crate::{
     anchor::Keys,
-    backup::{self, Drilled},
+    backup::{self, BackupError, Drilled},
     ledger::{Act, Scribe},
     objects::Vault,
     progress::Progress,
@@ -55,23 +55,29 @@ impl Job<Services> for Drill {
             return Ok(Outcome::done(json!({"skipped": reason})));
         }
         let now = services.clock.now();
-        let drill = backup::Drill {
-            store: context.store.clone(),
-            vault: Vault::open(config).map_err(|error| decide(error.into()))?,
-            live: services.qwed.clone(),
-            origin: config.anchors.origin.clone(),
-            keys: keys.verifiers.clone(),
-            kek: backup::load_or_make_kek(config, false).map_err(decide)?,
-            ring: Arc::clone(&services.ring),
-            server: backup::scratch_server(config).map_err(decide)?,
-            directory: config.scratch_directory(),
-            options: Options::configured(&config.verify, Dialect::Sqlite),
+        let drilled = match backup::load_or_make_kek(config, false) {
+            // Whoever has lost it cannot restore, which is what drills are to find out.
+            Err(error @ BackupError::Kek { .. }) => Drilled::failed(error.to_string()),
+            kek => {
+                let drill = backup::Drill {
+                    store: context.store.clone(),
+                    vault: Vault::open(config).map_err(|error| decide(error.into()))?,
+                    live: services.qwed.clone(),
+                    origin: config.anchors.origin.clone(),
+                    keys: keys.verifiers.clone(),
+                    kek: kek.map_err(decide)?,
+                    ring: Arc::clone(&services.ring),
+                    server: backup::scratch_server(config).map_err(decide)?,
+                    directory: config.scratch_directory(),
+                    options: Options::configured(&config.verify, Dialect::Sqlite),
+                };
+                let progress = Arc::new(Progress::default());
+                let drilling = backup::drill(drill, now, &progress);
+                follow(context, &progress, drilling, |_| ())
+                    .await
+                    .map_err(decide)?
+            }
         };
-        let progress = Arc::new(Progress::default());
-        let drilling = backup::drill(drill, now, &progress);
-        let drilled = follow(context, &progress, drilling, |_| ())
-            .await
-            .map_err(decide)?;
         for problem in &drilled.problems {
             tracing::error!(problem, "the drill of the archive did not pass");
         }

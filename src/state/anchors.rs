@@ -21,8 +21,6 @@ pub struct AnchorRun {
     pub organizations: i64,
     /// How many entries they have.
     pub entries: i64,
-    /// Since when the archive has it.
-    pub archived_at: Option<i64>,
 }
 
 /// An organisation's signed checkpoint.
@@ -64,7 +62,7 @@ pub enum Which {
 
 /// Tiles that one statement reads.
 const TILES: i64 = 4096;
-const RUN: &str = "number, made_at, note, organizations, entries, archived_at";
+const RUN: &str = "number, made_at, note, organizations, entries";
 const CHECKPOINT: &str = "organization_id, number, note, frontier";
 
 impl Store {
@@ -113,33 +111,23 @@ impl Store {
         }
     }
 
-    /// The oldest `limit` runs that the archive does not have yet, the oldest first.
+    /// The oldest `limit` runs with higher numbers than this, in order.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn unarchived_anchors(&self, limit: u32) -> Result<Vec<AnchorRun>, StateError> {
-        let select = format!(
-            "SELECT {RUN} FROM anchor_run WHERE archived_at IS NULL ORDER BY number LIMIT $1"
-        );
-        let select = self.query(&select).bind(i64::from(limit));
+    pub async fn anchors_after(
+        &self,
+        number: i64,
+        limit: u32,
+    ) -> Result<Vec<AnchorRun>, StateError> {
+        let select =
+            format!("SELECT {RUN} FROM anchor_run WHERE number > $1 ORDER BY number LIMIT $2");
+        let select = self.query(&select).bind(number).bind(i64::from(limit));
         self.read(select)
             .await?
             .iter()
             .map(AnchorRun::read)
             .collect()
-    }
-
-    /// Notes that the archive has a run.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn note_archived_anchor(&self, number: i64) -> Result<(), StateError> {
-        let mut tx = self.begin().await?;
-        let update = tx
-            .query("UPDATE anchor_run SET archived_at = {now} WHERE number = $1 AND archived_at IS NULL")
-            .bind(number);
-        tx.execute(update).await?;
-        tx.commit("archived anchor").await
     }
 
     /// The newest checkpoint of each organisation that the run of this number or one before it made, in order of id; or
@@ -314,7 +302,6 @@ impl AnchorRun {
             note: column(row, "note")?,
             organizations: column(row, "organizations")?,
             entries: column(row, "entries")?,
-            archived_at: column(row, "archived_at")?,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::{StateError, Store, column};
+use super::{StateError, Store, Tx, column};
 
 /// An object of the archive.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -73,26 +73,6 @@ impl Store {
         );
         let rows = self.read(self.query(&select)).await?;
         rows.iter().map(ArchiveObject::read).collect()
-    }
-
-    /// The highest id of an organisation's rows of a table that the archive has.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn archived_reach(
-        &self,
-        relation: &str,
-        organization: &str,
-    ) -> Result<Option<i64>, StateError> {
-        let select = self
-            .query(
-                "SELECT max(last_id) AS reach FROM archive_object WHERE relation = $1 AND organization = $2 \
-                 AND stored_at IS NOT NULL",
-            )
-            .bind(relation.to_owned())
-            .bind(organization.to_owned());
-        let rows = self.read(select).await?;
-        rows.first().map_or(Ok(None), |row| column(row, "reach"))
     }
 
     /// Notes that an object is about to be put, and answers what is noted of it: an object of this name may have been noted
@@ -263,6 +243,20 @@ impl Store {
         rows.iter()
             .map(|row| Ok((column(row, "name")?, column(row, "lock_problem")?)))
             .collect()
+    }
+}
+
+impl Tx {
+    /// Forgets the archive, so that another one can be begun. Data keys stay: the old one can still be restored.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn forget_archive(&mut self) -> Result<(), StateError> {
+        for table in ["archive_object", "archive_removal", "archive_manifest"] {
+            let delete = self.query(&format!("DELETE FROM {table}"));
+            self.execute(delete).await?;
+        }
+        Ok(())
     }
 }
 

@@ -32,7 +32,7 @@ const STEPS: &[Step] = steps![
     6 "archive" "0006_archive.sql",
     7 "full checks" "0007_full_checks.sql",
     8 "ledger" "0008_ledger.sql",
-    9 "retention of the archive" "0009_prune.sql",
+    9 "retention of the archive" "0009_retention.sql",
 ];
 
 /// SQLite has no lock that spans migrations: a second program that starts at the same moment may find a table that the

@@ -207,10 +207,11 @@ async fn sound(
         let problem = format!("nothing is removed from this archive: {why}");
         Err(BackupError::Refused(problem))
     };
-    let (manifests, findings) = load(vault, origin, keys).await?;
-    if let Some(finding) = findings.first() {
+    let loaded = load(vault, origin, keys).await?;
+    if let Some(finding) = loaded.broken_before(i64::MAX) {
         return refuse(format!("{}: {}", finding.object, finding.detail));
     }
+    let manifests = loaded.all;
     let Some(newest) = manifests.last() else {
         return Ok(manifests);
     };

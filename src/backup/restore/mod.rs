@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 
 use super::{
     BackupError, Kek,
-    archived::{Archived, load},
+    archived::{Archived, Manifests, load},
     keyring::Keyring,
     manifest::{Kind, Object},
     owner::{Agents, Owners},
@@ -102,16 +102,36 @@ pub async fn restore(
     wanted: Wanted,
     progress: &Arc<Progress>,
 ) -> Result<Restored, BackupError> {
-    let (mut manifests, findings) = load(vault, origin, keys).await?;
-    if let Some(finding) = findings.first() {
+    let loaded = load(vault, origin, keys).await?;
+    restore_loaded(store, vault, loaded, kek, to, wanted, progress).await
+}
+
+/// Restores from manifests that were read before.
+pub(super) async fn restore_loaded(
+    store: &Store,
+    vault: &Vault,
+    loaded: Manifests,
+    kek: &Kek,
+    to: &DatabaseUrl,
+    wanted: Wanted,
+    progress: &Arc<Progress>,
+) -> Result<Restored, BackupError> {
+    let numbers = loaded.all.iter().map(|it| &it.manifest);
+    let up_to = match (wanted.manifest, wanted.at) {
+        (Some(number), _) => Some(number),
+        // All of them up to the last that is old enough, however the clock was set in between.
+        (None, Some(at)) => {
+            let old = numbers.filter(|manifest| manifest.made_at <= at);
+            Some(old.map(|manifest| manifest.number).max().unwrap_or(0))
+        }
+        (None, None) => None,
+    };
+    let up_to = up_to.unwrap_or(i64::MAX);
+    if let Some(finding) = loaded.broken_before(up_to) {
         return Err(BackupError::broken(&finding.object, &finding.detail));
     }
-    if let Some(number) = wanted.manifest {
-        manifests.retain(|archived| archived.manifest.number <= number);
-    }
-    if let Some(at) = wanted.at {
-        manifests.retain(|archived| archived.manifest.made_at <= at);
-    }
+    let mut manifests = loaded.all;
+    manifests.retain(|archived| archived.manifest.number <= up_to);
     let last = manifests.last().map(|archived| archived.manifest.number);
     if last.is_none() || wanted.manifest.is_some_and(|number| last != Some(number)) {
         let location = vault.location();

@@ -54,7 +54,7 @@ pub(super) struct Restore {
     /// Restore the state as of this manifest [default: the newest]
     #[arg(long, value_name = "N", conflicts_with = "at")]
     manifest: Option<i64>,
-    /// Restore the newest state archived up to this time (ISO 8601; UTC unless it has an offset)
+    /// Restore the newest backup that had begun by this time (ISO 8601; UTC unless it has an offset)
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
     #[command(flatten)]
@@ -231,14 +231,13 @@ impl From<&Archived> for ListedManifest {
 }
 
 pub(super) fn list(input: &Input) -> Result<Exit, Failure> {
-    let (manifests, findings) = with(input, async |archive| {
+    let loaded = with(input, async |archive| {
         let sources = Sources::configured(&archive.config)?;
         Ok(backup::load(&archive.vault, archive.origin(), &sources.keys).await?)
     })?;
-    let manifests = manifests.iter().rev().map(ListedManifest::from).collect();
     let listed = Listed {
-        manifests,
-        findings,
+        manifests: loaded.all.iter().rev().map(ListedManifest::from).collect(),
+        findings: loaded.findings().cloned().collect(),
     };
     match input.format {
         Format::Json => print_json(&listed)?,

@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use super::backups::with;
 use crate::{
-    backup::{self, Drill, Drilled},
+    backup::{self, BackupError, Drill, Drilled},
     cli::{
         Exit, Failure,
         anchors::Sources,
@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub(super) const AFTER: &str = "\
-The scratch database is a file in data_dir/scratch, or trailkeeper_drill on the server of backup.scratch_url; it holds the trail \
+The scratch database is a file in data_dir/scratch, or trailkeeper_drill_… on the server of backup.scratch_url; it holds the trail \
 in the clear until the drill ends. The result is kept in the ledger.
 
 Exit codes:
@@ -44,21 +44,27 @@ pub(super) fn run(input: &Input) -> Result<Exit, Failure> {
         )?;
         let environment = Environment::of_process();
         let ring = config.key_ring(|name| environment.get(name))?;
-        let drill = Drill {
-            store: archive.store.clone(),
-            vault: archive.vault.clone(),
-            live: url.expose().parse()?,
-            origin: config.anchors.origin.clone(),
-            keys: Sources::configured(config)?.keys,
-            kek: backup::load_or_make_kek(config, false)?,
-            ring: Arc::new(ring),
-            server: backup::scratch_server(config)?,
-            directory: config.scratch_directory(),
-            options: Options::configured(&config.verify, Dialect::Sqlite),
+        let drilled = match backup::load_or_make_kek(config, false) {
+            // Whoever has lost it cannot restore, which is what drills are to find out.
+            Err(error @ BackupError::Kek { .. }) => Drilled::failed(error.to_string()),
+            kek => {
+                let drill = Drill {
+                    store: archive.store.clone(),
+                    vault: archive.vault.clone(),
+                    live: url.expose().parse()?,
+                    origin: config.anchors.origin.clone(),
+                    keys: Sources::configured(config)?.keys,
+                    kek: kek?,
+                    ring: Arc::new(ring),
+                    server: backup::scratch_server(config)?,
+                    directory: config.scratch_directory(),
+                    options: Options::configured(&config.verify, Dialect::Sqlite),
+                };
+                let progress = Arc::new(Progress::default());
+                let _watch = watch(&progress, input.format == Format::Text);
+                backup::drill(drill, Clock.now(), &progress).await?
+            }
         };
-        let progress = Arc::new(Progress::default());
-        let _watch = watch(&progress, input.format == Format::Text);
-        let drilled = backup::drill(drill, Clock.now(), &progress).await?;
         let detail = serde_json::to_value(&drilled)?;
         archive.record("archive drill", Act::Drill, detail).await?;
         Ok(drilled)
@@ -80,7 +86,7 @@ fn write_text(out: &mut dyn Write, drilled: &Drilled) -> io::Result<()> {
             .map_or_else(|| "none".to_owned(), |it| it.to_string());
         let anchors = match drilled.newest_anchor {
             Some(newest) => format!("{}, up to number {newest}", drilled.anchors),
-            None => "none: no anchor was archived before the backup".to_owned(),
+            None => "none: there is no anchor from before the backup".to_owned(),
         };
         let point = drilled.recovery_point_seconds.unwrap_or_default();
         let rows = [

@@ -42,8 +42,8 @@ pub(super) struct Prune {
     #[arg(long, value_name = "DIGEST")]
     apply: Option<String>,
     /// Objects of one list at most; the same for listing and removing
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    limit: usize,
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
     #[command(flatten)]
     input: Input,
 }
@@ -59,7 +59,7 @@ fn list(arguments: &Prune) -> Result<Exit, Failure> {
     let plan = with(&arguments.input, async |archive| {
         let keys = Sources::configured(&archive.config)?.keys;
         let (store, vault) = (&archive.store, &archive.vault);
-        let (now, limit) = (Clock.now(), arguments.limit);
+        let (now, limit) = (Clock.now(), arguments.limit as usize);
         Ok(backup::plan_prune(store, vault, archive.origin(), &keys, now, limit).await?)
     })?;
     match arguments.input.format {
@@ -69,7 +69,7 @@ fn list(arguments: &Prune) -> Result<Exit, Failure> {
     Ok(Exit::Intact)
 }
 
-fn write_plan(out: &mut dyn Write, plan: &Plan, limit: usize) -> io::Result<()> {
+fn write_plan(out: &mut dyn Write, plan: &Plan, limit: u32) -> io::Result<()> {
     let rows: Vec<_> = plan
         .objects
         .iter()
@@ -149,7 +149,15 @@ fn remove(arguments: &Prune, digest: &str) -> Result<Exit, Failure> {
             now: Clock.now(),
         };
         let (store, vault) = (&archive.store, &archive.vault);
-        Ok(backup::prune(store, vault, &keys, &scribe, arguments.limit, digest).await?)
+        Ok(backup::prune(
+            store,
+            vault,
+            &keys,
+            &scribe,
+            arguments.limit as usize,
+            digest,
+        )
+        .await?)
     })?;
     match arguments.input.format {
         Format::Json => print_json(&pruned)?,

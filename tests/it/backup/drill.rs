@@ -5,6 +5,7 @@ use std::fs;
 use trailkeeper::{
     backup::{self, Drill, Drilled},
     qwed::url::DatabaseUrl,
+    trail::finding::Verdict,
     verify::Options as Verifying,
 };
 
@@ -50,6 +51,7 @@ crate::on_both![
     what_was_archived_passes,
     what_cannot_be_restored_does_not_pass,
     what_differs_from_anchors_or_from_today_does_not_pass,
+    what_was_gone_before_the_backup_is_missed,
 ];
 
 async fn what_was_archived_passes(test: TestStore) {
@@ -132,7 +134,7 @@ async fn what_differs_from_anchors_or_from_today_does_not_pass(test: TestStore) 
     assert!(!drilled.passed);
     assert!(drilled.problems[0].contains("the live one"), "{drilled:?}");
     assert!(drilled.same_as_live < 600);
-    // Tampered with before it was archived: the archive is sound, and what it holds is not.
+    // Tampered with before it was archived: what comes back is what there is.
     for table in tables {
         test.execute(&format!("DELETE FROM {table}")).await;
     }
@@ -141,8 +143,54 @@ async fn what_differs_from_anchors_or_from_today_does_not_pass(test: TestStore) 
         .run("UPDATE verificationlog SET query = 'another' WHERE id = 7");
     site.backup(&test.store).await;
     let drilled = site.drill(&test).await;
-    assert_eq!(drilled.problems.len(), 1, "{drilled:?}");
-    assert!(drilled.problems[0].contains("tampered"), "{drilled:?}");
+    assert_eq!((drilled.passed, &drilled.problems), (true, &vec![]));
+    assert_eq!(drilled.verdict, Some(Verdict::Tampered));
+    // The live trail was put right since, or so it seems.
+    site.trail().rewrite("id = 7", KEY);
+    let drilled = site.drill(&test).await;
+    assert!(!drilled.passed);
+    assert!(
+        drilled.problems[0].contains("that the live one does not have"),
+        "{drilled:?}"
+    );
+    // A subject that was erased is nobody's fault.
+    for table in tables {
+        test.execute(&format!("DELETE FROM {table}")).await;
+    }
+    let (site, _) = Site::generated(2, 60);
+    site.backup(&test.store).await;
+    test.execute("UPDATE data_key SET wrapped = NULL WHERE subject LIKE 'organization/1/user/%'")
+        .await;
+    let drilled = site.drill(&test).await;
+    assert_eq!((drilled.passed, &drilled.problems), (true, &vec![]));
+    assert!(drilled.erased_rows > 0);
+}
+
+/// What was removed between an anchor and the backup is missed, though the archive never had it.
+async fn what_was_gone_before_the_backup_is_missed(test: TestStore) {
+    for removed in ["id > 580", "organization_id = 2"] {
+        for table in [
+            "archive_object",
+            "archive_manifest",
+            "anchor_tile",
+            "anchor_checkpoint",
+            "anchor_run",
+        ] {
+            test.execute(&format!("DELETE FROM {table}")).await;
+        }
+        let (mut site, _) = Site::generated(2, 600);
+        site.anchor(&test.store).await;
+        site.trail()
+            .run(&format!("DELETE FROM verificationlog WHERE {removed}"));
+        site.now = super::later(&site);
+        site.backup(&test.store).await;
+        let drilled = site.drill(&test).await;
+        assert_eq!((drilled.passed, drilled.anchors), (false, 1), "{removed}");
+        assert!(
+            drilled.problems[0].contains("anchor 1 covers"),
+            "{drilled:?}"
+        );
+    }
 }
 
 #[test]
@@ -178,20 +226,39 @@ fn a_server_is_drilled_on_and_left_clean() {
         let Ok(DatabaseUrl::Postgres(maintenance)) = url.parse() else {
             panic!("{url} is a server's");
         };
-        server.create_database("trailkeeper_drill");
-        server.psql(
-            "trailkeeper_drill",
-            "CREATE TABLE verificationlog AS SELECT 1 AS id",
-        );
+        let databases = "SELECT string_agg(datname, ',') FROM pg_database WHERE datname LIKE 'trailkeeper_drill%'";
         let plan = Drill {
-            server: Some(maintenance),
+            server: Some(maintenance.clone()),
             ..site.drill_plan(&test)
         };
+        // What a drill that was killed left, and a session that somebody ends meanwhile.
+        let drilled = backup::drill(plan.clone(), site.now, &Default::default()).await;
+        assert!(drilled.expect("an answer").passed);
+        let progress = std::sync::Arc::new(trailkeeper::progress::Progress::default());
+        let drilling = tokio::spawn({
+            let (plan, now, progress) = (plan.clone(), site.now, progress.clone());
+            async move { backup::drill(plan, now, &progress).await }
+        });
+        let name = loop {
+            let name = server.psql("postgres", databases);
+            if name.contains("trailkeeper_drill_") {
+                break name.trim().to_owned();
+            }
+            assert!(!drilling.is_finished(), "it made no database");
+        };
+        server.psql(
+            "postgres",
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'",
+        );
+        let ended = drilling.await.expect("no panic").expect("an answer");
+        assert_eq!((ended.passed, &ended.problems), (true, &vec![]));
+        assert_eq!(server.psql("postgres", databases).trim(), "");
+        server.create_database(&name);
+        server.psql(&name, "CREATE TABLE verificationlog AS SELECT 1 AS id");
         let drilled = backup::drill(plan, site.now, &Default::default()).await;
         let drilled = drilled.expect("an answer");
         assert_eq!((drilled.passed, &drilled.problems), (true, &vec![]));
         assert_eq!((drilled.same_as_live, drilled.anchors), (300, 1));
-        let databases = "SELECT count(*) FROM pg_database WHERE datname = 'trailkeeper_drill'";
-        assert_eq!(server.psql("postgres", databases).trim(), "0");
+        assert_eq!(server.psql("postgres", databases).trim(), "");
     });
 }

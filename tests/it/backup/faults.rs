@@ -11,12 +11,11 @@ use crate::support::{
 
 crate::on_both![each_write_may_break];
 
-const WRITES: [&str; 7] = [
+const WRITES: [&str; 6] = [
     "data keys",
     "archive intent",
     "archive object",
     "archive forget",
-    "archived anchor",
     "archive manifest",
     "archive manifest stored",
 ];

@@ -9,6 +9,7 @@ mod outside;
 mod pruned;
 mod recovery;
 mod renewed;
+mod trusted;
 mod vouchers;
 
 use std::path::{Path, PathBuf};

@@ -22,9 +22,9 @@ crate::on_both![
 
 pub(super) async fn newest(site: &Site) -> Manifest {
     let loaded = backup::load(&site.vault, ORIGIN, &keys().verifiers).await;
-    let (mut manifests, findings) = loaded.expect("read the archive");
-    assert_eq!(findings, []);
-    manifests.pop().expect("a manifest").manifest
+    let mut loaded = loaded.expect("read the archive");
+    assert_eq!(loaded.findings().count(), 0);
+    loaded.all.pop().expect("a manifest").manifest
 }
 
 fn days(site: &mut Site, days: i64) {
@@ -108,7 +108,7 @@ async fn each_write_of_a_renewal_may_break(test: TestStore) {
 /// Every object that the newest state needs is kept until what the manifests say of it, and that is long.
 async fn assert_all_named(site: &Site, store: &Store) {
     let loaded = backup::load(&site.vault, ORIGIN, &keys().verifiers).await;
-    let (manifests, _) = loaded.expect("read the archive");
+    let manifests = loaded.expect("read the archive").all;
     let long = site.now + (100 * 24).hours();
     let newest = manifests.last().expect("one").manifest.number;
     for archived in &manifests {

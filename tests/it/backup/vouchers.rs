@@ -169,7 +169,7 @@ async fn a_database_that_was_put_back_is_noticed(test: TestStore) {
     assert!(
         refused
             .to_string()
-            .contains("backup 2, and the state database only 1"),
+            .contains("has backup 2, which is not the newest"),
         "{refused}"
     );
     assert_eq!(site.verify(&test.store).await.manifests, before);

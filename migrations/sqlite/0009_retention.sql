@@ -18,3 +18,8 @@ CREATE TABLE archive_removal (
     refused TEXT
 );
 CREATE INDEX archive_removal_open ON archive_removal (name) WHERE removed_at IS NULL AND refused IS NULL;
+-- Which anchors are archived, signed manifests say.
+DROP INDEX anchor_run_unarchived;
+ALTER TABLE anchor_run DROP COLUMN archived_at;
+-- A tree is authenticated by the roots of its tiles; beside their leaves they are far apart.
+CREATE INDEX anchor_tile_roots ON anchor_tile (organization_id, tile, first_id, root);
