@@ -101,7 +101,7 @@ impl Scratch {
         if !locked.first().is_some_and(|(locked,)| *locked) {
             return Err(busy());
         }
-        session.execute(&format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"))?;
+        session.execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
         session.execute(&format!(
             "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'"
         ))?;

@@ -58,7 +58,7 @@ pub struct Replayed {
     pub replayed: u32,
     /// Messages selected whose original routing key is not known; they stay.
     pub unknown_key: u32,
-    /// Messages left in the queue.
+    /// Messages of those found that are left in the queue.
     pub left: u32,
 }
 
@@ -133,7 +133,8 @@ pub async fn replay(settings: &Settings, selection: &Selection) -> Result<Replay
     let channel = link.channel().await?;
     let mut result = Replayed::default();
     // Not until the queue is empty: what fails again comes back to it.
-    for _ in 0..count(settings, &link).await? {
+    let found = count(settings, &link).await?;
+    for _ in 0..found {
         let Some(message) = get(settings, &channel).await? else {
             break;
         };
@@ -164,10 +165,8 @@ pub async fn replay(settings: &Settings, selection: &Selection) -> Result<Replay
     }
     link.close().await;
     publisher.link.close().await;
-    // Asked anew, as the count holds what is in our hands only after it went back.
-    let link = Link::open(settings, "dead").await?;
-    result.left = count(settings, &link).await?;
-    link.close().await;
+    // Not asked anew: what goes back from our hands is counted by the broker some time later.
+    result.left = found.saturating_sub(result.replayed);
     Ok(result)
 }
 

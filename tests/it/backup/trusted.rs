@@ -83,7 +83,7 @@ async fn the_ledger_cannot_be_cut_once_it_is_archived(test: TestStore) {
     let store = &test.store;
     let (site, _) = Site::generated(1, 20);
     let keys = keys();
-    let note = async || {
+    let note = async |detail: u32| {
         let scribe = Scribe {
             origin: ORIGIN,
             key: &keys.signer,
@@ -91,15 +91,15 @@ async fn the_ledger_cannot_be_cut_once_it_is_archived(test: TestStore) {
             now: site.now,
         };
         let noted = scribe
-            .note(store, Act::Restore, serde_json::json!({}))
+            .note(store, Act::Restore, serde_json::json!({ "detail": detail }))
             .await;
         noted.expect("note");
     };
-    for _ in 0..4 {
-        note().await;
+    for detail in 0..4 {
+        note(detail).await;
     }
     site.backup(store).await;
-    note().await;
+    note(4).await;
     site.backup(store).await;
     site.assert_sound(store).await;
     test.execute("DELETE FROM ledger WHERE number > 3").await;
@@ -112,8 +112,8 @@ async fn the_ledger_cannot_be_cut_once_it_is_archived(test: TestStore) {
     let differs = backup::compare_ledger(&site.vault, store, ORIGIN, &keys.verifiers);
     assert_eq!(differs.await.expect("compare").expect("it differs").0, 5);
     // Written anew to the same length.
-    note().await;
-    note().await;
+    note(5).await;
+    note(6).await;
     assert_eq!(verify().await.findings, []);
     assert!(compared(&site, store).await[0].contains("entry 5 of the ledger"));
     let report = site.verify(store).await;
