@@ -82,7 +82,7 @@ pub(super) async fn inventories(
     Ok((inventories, findings))
 }
 
-fn open(bytes: &[u8], origin: &str, keys: &[VerifierKey]) -> Result<Inventory, String> {
+pub(super) fn open(bytes: &[u8], origin: &str, keys: &[VerifierKey]) -> Result<Inventory, String> {
     let note = Note::from_bytes(bytes).map_err(|error| error.to_string())?;
     let inventory = Inventory::open(&note, keys).map_err(|error| error.to_string())?;
     if inventory.origin != origin {

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
     BackupError,
-    manifest::{self, Manifest},
+    manifest::{self, Kind, Manifest, Object},
     verify::{Finding, FindingKind},
 };
 use crate::{
@@ -14,6 +14,8 @@ use crate::{
     objects::{Digest, Vault, VaultError},
 };
 
+/// Backups that are looked through for the newest of a kind: not each has an anchor where anchors are made by hand.
+const LOOKED_THROUGH: usize = 30;
 /// Manifests that are fetched side by side.
 const SIDE_BY_SIDE: usize = 16;
 
@@ -153,6 +155,43 @@ pub(super) async fn names(vault: &Vault) -> Result<Vec<String>, BackupError> {
     let mut names: Vec<String> = listed.try_collect().await?;
     names.sort_unstable();
     Ok(names)
+}
+
+/// The end of an archive.
+#[derive(Debug, Default)]
+pub(super) struct Newest {
+    /// The newest manifest.
+    pub(super) manifest: Option<Archived>,
+    /// The newest anchor that a manifest names.
+    pub(super) anchor: Option<Object>,
+    /// The newest entries of the ledger that one names.
+    pub(super) ledger: Option<Object>,
+}
+
+/// Reads an archive from its end on, as far as it takes to find the newest of each.
+pub(super) async fn newest(
+    vault: &Vault,
+    origin: &str,
+    keys: &[VerifierKey],
+) -> Result<Newest, BackupError> {
+    let mut newest = Newest::default();
+    for name in names(vault).await?.iter().rev().take(LOOKED_THROUGH) {
+        let Some(archived) = read(vault, name, origin, keys).await? else {
+            continue;
+        };
+        let objects = &archived.manifest.objects;
+        let last = |kind| {
+            let all = objects.iter().filter(move |it| it.kind == kind);
+            all.max_by_key(|it| it.last_id).cloned()
+        };
+        newest.anchor = newest.anchor.or_else(|| last(Kind::Anchor));
+        newest.ledger = newest.ledger.or_else(|| last(Kind::Ledger));
+        newest.manifest.get_or_insert(archived);
+        if newest.anchor.is_some() && newest.ledger.is_some() {
+            break;
+        }
+    }
+    Ok(newest)
 }
 
 /// The manifest of this name, if it is authentic.

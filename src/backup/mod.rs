@@ -61,7 +61,7 @@ pub use self::{
     prune::{Expired, Kept, Plan, Pruned, Reason, apply as prune, plan as plan_prune},
     recovery::{Exported, NO_EXPORT, Recovered, export_keys, identities, recover_keys},
     restore::{Restored, Wanted, restore},
-    run::{Made, Options, Unlocked, run},
+    run::{Made, Options, Unlocked, archive_anchors, run},
     scratch::{scratch_server, sweep_scratch},
     verify::{Finding, FindingKind, Report, verify},
     vouch::{Vouchers, compare_archived},

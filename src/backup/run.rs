@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::{
     BackupError, Kek,
-    archived::{Manifests, load},
+    archived::{self, Manifests, Newest, load},
     ledger,
     manifest::{self, Kind, Manifest, Object, Renewed},
     personal::TRAIL,
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     anchor::Keys,
+    checkpoint::note::VerifierKey,
     objects::{Digest, LockState, Stored, Vault, VaultError},
     progress::Progress,
     qwed::url::DatabaseUrl,
@@ -330,12 +331,46 @@ async fn settle(store: &Store, vault: &Vault) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Puts the anchors that came after this number.
-async fn put_anchors(putter: &Putter, mut after: i64) -> Result<(), BackupError> {
+/// Archives the anchors that are not archived yet, between two backups, so that whoever writes to our database can cut off fewer
+/// of them; the next manifest names them. Answers up to which anchor there are any now; none where no backup was made yet.
+///
+/// # Errors
+/// If the store or our database fails, or the archive is not the one that our database knows.
+pub async fn archive_anchors(
+    store: &Store,
+    vault: &Vault,
+    origin: &str,
+    keys: &[VerifierKey],
+    now: Timestamp,
+) -> Result<Option<i64>, BackupError> {
+    let Some(ours) = store.newest_archive_manifest().await? else {
+        return Ok(None);
+    };
+    let Newest {
+        manifest, anchor, ..
+    } = archived::newest(vault, origin, keys).await?;
+    if manifest.is_none_or(|manifest| manifest.sha256 != ours.sha256) {
+        return Err(BackupError::Refused(format!(
+            "the newest backup in the archive {} is not the one that the state database knows",
+            vault.location()
+        )));
+    }
+    let putter = Putter {
+        store: store.clone(),
+        vault: vault.clone(),
+        run: new_id(),
+        retain_until: vault.retain_until(now),
+    };
+    let after = anchor.map_or(0, |anchor| anchor.last_id);
+    put_anchors(&putter, after).await.map(Some)
+}
+
+/// Puts the anchors that came after this number, and answers which is the newest now.
+async fn put_anchors(putter: &Putter, mut after: i64) -> Result<i64, BackupError> {
     loop {
         let runs = putter.store.anchors_after(after, ANCHORS).await?;
         if runs.is_empty() {
-            return Ok(());
+            return Ok(after);
         }
         for run in runs {
             let number = run.number;

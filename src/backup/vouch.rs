@@ -1,13 +1,14 @@
 //! Comparing the live trail, and our own database, with the anchors that the archive has. Whoever can write to both databases
 //! can remove anchors there, and put both back to an earlier state; not here.
 
+use futures_util::TryStreamExt;
+
 use super::{
     BackupError,
-    anchors::inventories,
-    archived::{self, Archived, load},
+    anchors::{inventories, open},
+    archived::{self, Newest, load},
     drill::stopped,
     ledger,
-    manifest::{Kind, Object},
 };
 use crate::{
     anchor::{Signed, Walked, signed, walk},
@@ -17,16 +18,13 @@ use crate::{
         note::VerifierKey,
         tiles::Tree,
     },
-    objects::{Digest, Vault},
+    objects::{Digest, Vault, VaultError},
     progress::Progress,
     qwed::Database,
     state::Store,
     trail::finding::{AnchorFinding, Finding, Kind as Found},
     verify::report::{AnchorReport, AnchorsReport, Report},
 };
-
-/// Backups that are looked through for the newest anchor: not each has one where anchors are made by hand.
-const LOOKED_THROUGH: usize = 30;
 
 /// What the archive has of anchors.
 #[derive(Debug, Default)]
@@ -207,26 +205,11 @@ pub async fn compare_archived(
     // Before the archive is looked at: what was stored then has to be there.
     let stored = store.newest_archive_manifest().await?;
     let stored = stored.filter(|manifest| manifest.stored_at.is_some());
-    let mut names = archived::names(vault).await?;
-    names.reverse();
-    let mut newest: Option<Archived> = None;
-    let (mut anchor, mut entry): (Option<Object>, Option<Object>) = (None, None);
-    for name in names.iter().take(LOOKED_THROUGH) {
-        let Some(archived) = archived::read(vault, name, origin, keys).await? else {
-            continue;
-        };
-        let objects = &archived.manifest.objects;
-        let last = |kind| {
-            let all = objects.iter().filter(move |it| it.kind == kind);
-            all.max_by_key(|it| it.last_id).cloned()
-        };
-        anchor = anchor.or_else(|| last(Kind::Anchor));
-        entry = entry.or_else(|| last(Kind::Ledger));
-        newest.get_or_insert(archived);
-        if anchor.is_some() && entry.is_some() {
-            break;
-        }
-    }
+    let Newest {
+        manifest: newest,
+        anchor,
+        ledger: entry,
+    } = archived::newest(vault, origin, keys).await?;
     let number = newest.as_ref().map_or(0, |newest| newest.manifest.number);
     if let Some(stored) = &stored
         && (number < stored.number
@@ -249,6 +232,7 @@ pub async fn compare_archived(
             "the archive has backup {number} and our database only {ours}: it was put back to an earlier state, or cut"
         ));
     }
+    let mut is_behind = false;
     if let Some(newest) = anchor {
         let number = newest.first_id;
         let ours = store.anchors_before(number.saturating_add(1), 1).await?;
@@ -260,12 +244,21 @@ pub async fn compare_archived(
                     ));
                 }
             }
-            ours => find(format!(
-                "the archive has anchor {number} and our database only {}: it was put back to an earlier state, or anchors were \
-                 removed",
-                ours.map_or(0, |ours| ours.number)
-            )),
+            ours => {
+                is_behind = true;
+                find(format!(
+                    "the archive has anchor {number} and our database only {}: it was put back to an earlier state, or anchors \
+                     were removed",
+                    ours.map_or(0, |ours| ours.number)
+                ));
+            }
         }
+    }
+    if !is_behind && let Some(number) = anchor_beyond(vault, store, origin, keys).await? {
+        find(format!(
+            "the archive has anchor {number}, and our database only those before it: it was put back to an earlier state, or \
+             anchors were removed"
+        ));
     }
     if let Some(entry) = entry
         && let Some((_, problem)) = ledger::differs(vault, store, &entry).await?
@@ -273,4 +266,34 @@ pub async fn compare_archived(
         find(problem);
     }
     Ok(found)
+}
+
+/// The number of an anchor in the archive that would be next in our database. Anchors are archived one after the other, each
+/// after it was kept there; so whatever is cut off behind one of ours, the next is there.
+async fn anchor_beyond(
+    vault: &Vault,
+    store: &Store,
+    origin: &str,
+    keys: &[VerifierKey],
+) -> Result<Option<i64>, BackupError> {
+    let ours = store.newest_anchor().await?;
+    let next = ours.map_or(0, |ours| ours.number) + 1;
+    let prefix = format!("anchors/{next:012}-");
+    // Of S3 this asks for nothing but these names.
+    let found: Vec<_> = vault.versions(&prefix).try_collect().await?;
+    for version in found.iter().filter(|version| !version.is_delete_marker) {
+        let bytes = match vault.get(&version.name, version.version.as_deref()).await {
+            Ok(bytes) => bytes,
+            Err(VaultError::NotFound { .. } | VaultError::Name { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let is_next = open(&bytes, origin, keys)
+            .is_ok_and(|inventory| inventory.number == next.cast_unsigned());
+        // It may have been kept, and archived, since we looked.
+        let newest = store.newest_anchor().await?;
+        if is_next && newest.is_none_or(|newest| newest.number < next) {
+            return Ok(Some(next));
+        }
+    }
+    Ok(None)
 }

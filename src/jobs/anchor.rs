@@ -14,7 +14,9 @@ use super::{
     follow,
 };
 use crate::{
-    anchor::{self, Made},
+    anchor::{self, Keys, Made},
+    backup,
+    objects::Vault,
     progress::Progress,
     runtime::job::{Context, Done, Job, JobError, Outcome},
     state::{StateError, Tx, jobs::Effects, outbox::Event},
@@ -42,6 +44,7 @@ impl Job<Services> for Anchor {
                 ..Done::default()
             }));
         };
+        archive_former(context, &keys).await;
         let services = &context.services;
         let progress = Arc::new(Progress::default());
         let now = services.clock.now();
@@ -70,6 +73,20 @@ impl Job<Services> for Anchor {
             effects: Some(Arc::new(Kept(made))),
             ..Done::default()
         }))
+    }
+}
+
+/// Archives the anchors before this one. That the archive is away must not keep a trail from being anchored.
+async fn archive_former(context: &Context<Services>, keys: &Keys) {
+    let services = &context.services;
+    let config = &services.config;
+    let archived = async {
+        let vault = Vault::open(config)?;
+        let (origin, now) = (&config.anchors.origin, services.clock.now());
+        backup::archive_anchors(&context.store, &vault, origin, &keys.verifiers, now).await
+    };
+    if let Err(error) = archived.await {
+        tracing::warn!(%error, "anchors are not archived; the next backup tries again");
     }
 }
 

@@ -138,26 +138,53 @@ async fn a_database_that_was_put_back_is_noticed(test: TestStore) {
     // Newer than the archive is as it should be.
     site.anchor(&test.store).await;
     assert_eq!(compared(&site).await, []);
+    // Archived between two backups, it is missed before the next.
+    let archived = async |site: &Site| {
+        let keys = keys().verifiers;
+        let archived = backup::archive_anchors(&test.store, &site.vault, ORIGIN, &keys, site.now);
+        archived.await.expect("archive")
+    };
+    assert_eq!(archived(&site).await, Some(3));
+    assert_eq!(archived(&site).await, Some(3), "again changes nothing");
+    assert_eq!(compared(&site).await, []);
+    test.execute("CREATE TABLE cut AS SELECT * FROM anchor_run WHERE number = 3")
+        .await;
+    test.execute("DELETE FROM anchor_checkpoint WHERE number = 3")
+        .await;
+    test.execute("DELETE FROM anchor_run WHERE number = 3")
+        .await;
+    let found = compared(&site).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].detail.contains("the archive has anchor 3"),
+        "{found:?}"
+    );
+    test.execute("INSERT INTO anchor_run SELECT * FROM cut")
+        .await;
+    assert_eq!(compared(&site).await, []);
+    let third = site.backup(&test.store).await;
+    assert_eq!((third.number, third.anchors), (3, 1));
+    assert_eq!(site.verify(&test.store).await.orphans, Vec::<String>::new());
     let note = "(SELECT note FROM anchor_run WHERE number = 1)";
     test.execute(&format!(
-        "UPDATE anchor_run SET note = {note} WHERE number = 2"
+        "UPDATE anchor_run SET note = {note} WHERE number = 3"
     ))
     .await;
     let found = compared(&site).await;
     assert_eq!(found.len(), 1);
-    assert!(found[0].detail.contains("anchor 2 is another"), "{found:?}");
+    assert!(found[0].detail.contains("anchor 3 is another"), "{found:?}");
     test.execute("DELETE FROM anchor_run WHERE number > 1")
         .await;
     let found = compared(&site).await;
     assert!(
-        found[0].detail.contains("anchor 2 and our database only 1"),
+        found[0].detail.contains("anchor 3 and our database only 1"),
         "{found:?}"
     );
     test.execute("DELETE FROM archive_manifest WHERE number > 1")
         .await;
     let found = compared(&site).await;
     assert!(
-        found[0].detail.contains("backup 2 and our database only 1"),
+        found[0].detail.contains("backup 3 and our database only 1"),
         "{found:?}"
     );
     assert_eq!(found.len(), 2);
@@ -169,7 +196,7 @@ async fn a_database_that_was_put_back_is_noticed(test: TestStore) {
     assert!(
         refused
             .to_string()
-            .contains("has backup 2, which is not the newest"),
+            .contains("has backup 3, which is not the newest"),
         "{refused}"
     );
     assert_eq!(site.verify(&test.store).await.manifests, before);
