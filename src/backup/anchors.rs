@@ -1,11 +1,13 @@
 //! Anchors as the archive has them, out of reach of whoever writes to our database.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 
 use super::{
     BackupError,
-    archived::Archived,
+    archived::{self, Archived, Newest},
     manifest::Kind,
+    put::Putter,
     verify::{Finding, FindingKind},
 };
 use crate::{
@@ -14,8 +16,11 @@ use crate::{
         note::{Note, VerifierKey},
     },
     objects::{Digest, Vault, VaultError},
+    state::{Store, archive::ArchiveObject, jobs::new_id},
 };
 
+/// Anchors that are read at once.
+const ANCHORS: u32 = 100;
 /// Objects that are fetched side by side.
 const SIDE_BY_SIDE: usize = 16;
 
@@ -89,4 +94,73 @@ pub(super) fn open(bytes: &[u8], origin: &str, keys: &[VerifierKey]) -> Result<I
         return Err(format!("it is an anchor of {:?}", inventory.origin));
     }
     Ok(inventory)
+}
+
+/// Archives the anchors that are not archived yet, between two backups, so that whoever writes to our database can cut off fewer
+/// of them; the next manifest names them. Answers up to which anchor there are any now; none where no backup was made yet.
+///
+/// # Errors
+/// If the store or our database fails, or the archive is not the one that our database knows.
+pub async fn archive_anchors(
+    store: &Store,
+    vault: &Vault,
+    origin: &str,
+    keys: &[VerifierKey],
+    now: Timestamp,
+) -> Result<Option<i64>, BackupError> {
+    let Some(ours) = store.newest_archive_manifest().await? else {
+        return Ok(None);
+    };
+    let Newest {
+        manifest, anchor, ..
+    } = archived::newest(vault, origin, keys).await?;
+    if manifest.is_none_or(|manifest| manifest.sha256 != ours.sha256) {
+        return Err(BackupError::Refused(format!(
+            "the newest backup in the archive {} is not the one that the state database knows",
+            vault.location()
+        )));
+    }
+    let putter = Putter {
+        store: store.clone(),
+        vault: vault.clone(),
+        run: new_id(),
+        retain_until: vault.retain_until(now),
+    };
+    let after = anchor.map_or(0, |anchor| anchor.last_id);
+    put_anchors(&putter, after).await.map(Some)
+}
+
+/// Puts the anchors that came after this number, and answers which is the newest now.
+pub(super) async fn put_anchors(putter: &Putter, mut after: i64) -> Result<i64, BackupError> {
+    loop {
+        let runs = putter.store.anchors_after(after, ANCHORS).await?;
+        if runs.is_empty() {
+            return Ok(after);
+        }
+        for run in runs {
+            let number = run.number;
+            after = number;
+            let digest = Digest::of(run.note.as_bytes());
+            let anchor = ArchiveObject {
+                name: format!("anchors/{number:012}-{digest}.note"),
+                kind: Kind::Anchor.name().to_owned(),
+                first_id: number,
+                last_id: number,
+                ..ArchiveObject::default()
+            };
+            putter.put(anchor, run.note.into()).await?;
+            for checkpoint in putter.store.checkpoints_of(number).await? {
+                let organization = checkpoint.organization_id.to_string();
+                let object = ArchiveObject {
+                    name: format!("anchors/{number:012}/{organization}.note"),
+                    kind: Kind::Checkpoint.name().to_owned(),
+                    organization,
+                    first_id: number,
+                    last_id: number,
+                    ..ArchiveObject::default()
+                };
+                putter.put(object, checkpoint.note.into()).await?;
+            }
+        }
+    }
 }

@@ -17,18 +17,20 @@ use super::{
     BackupError, Kek, Restored, Wanted,
     anchors::inventories,
     archived::{Archived, Manifests, load},
+    kek::load_or_make_kek,
     manifest as archive,
     personal::TRAIL,
     restore::restore_loaded,
-    scratch::Scratch,
+    scratch::{Scratch, scratch_server},
 };
 use crate::{
     anchor::{AnchorError, Signed, Walked, read_pages, signed, walk},
     checkpoint::{inventory::Inventory, note::VerifierKey, tiles::WIDTH},
+    config::Config,
     objects::{Digest, Vault},
     progress::Progress,
     qwed::{
-        Database, IdRange, Reader,
+        Database, Dialect, IdRange, Reader,
         url::{DatabaseUrl, PostgresUrl},
     },
     state::Store,
@@ -57,8 +59,8 @@ pub struct Drill {
     pub origin: String,
     /// Keys that may have signed it.
     pub keys: Vec<VerifierKey>,
-    /// The key-encryption key.
-    pub kek: Kek,
+    /// The key-encryption key, or why it cannot be had: whoever has lost it cannot restore, which is what drills find out.
+    pub kek: Result<Kek, String>,
     /// Keys that may have signed entries.
     pub ring: Arc<KeyRing>,
     /// A PostgreSQL server on which the scratch database is made.
@@ -104,15 +106,39 @@ pub struct Drilled {
     pub same_as_live: u64,
 }
 
-impl Drilled {
-    /// One that could not even begin.
-    #[must_use]
-    pub fn failed(problem: impl Into<String>) -> Self {
-        let mut drilled = Self::default();
-        drilled.problem(problem);
-        drilled
+impl Drill {
+    /// As the configuration has it.
+    ///
+    /// # Errors
+    /// If the configuration does not say where, or the key cannot be asked for.
+    pub fn configured(
+        config: &Config,
+        store: Store,
+        live: DatabaseUrl,
+        keys: Vec<VerifierKey>,
+        ring: Arc<KeyRing>,
+    ) -> Result<Self, BackupError> {
+        let kek = match load_or_make_kek(config, false) {
+            Ok(kek) => Ok(kek),
+            Err(error @ BackupError::Kek { .. }) => Err(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            store,
+            vault: Vault::open(config)?,
+            live,
+            origin: config.anchors.origin.clone(),
+            keys,
+            kek,
+            ring,
+            server: scratch_server(config)?,
+            directory: config.scratch_directory(),
+            options: Options::configured(&config.verify, Dialect::Sqlite),
+        })
     }
+}
 
+impl Drilled {
     fn problem(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }
@@ -161,9 +187,13 @@ impl Drill {
         if let Some(problem) = self.room(&loaded) {
             drilled.problem(problem);
         }
-        if !drilled.problems.is_empty() {
-            return Ok(drilled.ended());
-        }
+        let kek = match &self.kek {
+            Ok(kek) if drilled.problems.is_empty() => kek,
+            kek => {
+                drilled.problems.extend(kek.as_ref().err().cloned());
+                return Ok(drilled.ended());
+            }
+        };
         let place = digest_of_place(&self.origin, self.store.location());
         let scratch = Scratch::make(self.server.as_ref(), &self.directory, &place)?;
         let began = Instant::now();
@@ -171,7 +201,7 @@ impl Drill {
             &self.store,
             &self.vault,
             loaded.clone(),
-            &self.kek,
+            kek,
             &scratch.url,
             Wanted::default(),
             progress,

@@ -7,7 +7,7 @@ use super::{
     BackupError,
     archived::{Archived, load},
     manifest::{Kind, Object},
-    run::Putter,
+    put::Putter,
 };
 use crate::{
     checkpoint::note::VerifierKey,

@@ -27,6 +27,7 @@
 //! Left out: a lock between two runs at once (the second fails at a write, and an object may be left that no manifest names,
 //! which `verify` lists).
 
+mod agreed;
 mod anchors;
 mod archived;
 mod drill;
@@ -39,8 +40,10 @@ mod owner;
 mod personal;
 mod produce;
 mod prune;
+mod put;
 mod recovery;
 mod renew;
+mod restart;
 mod restore;
 mod run;
 mod scratch;
@@ -51,6 +54,7 @@ mod vouch;
 use thiserror::Error;
 
 pub use self::{
+    anchors::archive_anchors,
     archived::{Archived, Manifests, load},
     drill::{Drill, Drilled, drill},
     envelope::{DataKey, KEY_BYTES, Kek, Place},
@@ -60,8 +64,9 @@ pub use self::{
     manifest::{Kind, Manifest, Object, Renewed},
     prune::{Expired, Kept, Plan, Pruned, Reason, apply as prune, plan as plan_prune},
     recovery::{Exported, NO_EXPORT, Recovered, export_keys, identities, recover_keys},
+    restart::restart,
     restore::{Restored, Wanted, restore},
-    run::{Made, Options, Unlocked, archive_anchors, run},
+    run::{Made, Options, Unlocked, run},
     scratch::{scratch_server, sweep_scratch},
     verify::{Finding, FindingKind, Report, verify},
     vouch::{Vouchers, compare_archived},

@@ -11,7 +11,8 @@ use super::{
     manifest::Kind,
     owner::{Agents, Owners},
     personal::{self, TABLES, TRAIL, Table},
-    run::{Options, Putter, count},
+    put::Putter,
+    run::{Options, count},
     segment::{Segment, Writer},
 };
 use crate::{
@@ -149,7 +150,7 @@ impl Producer<'_, '_> {
         // What is the same each night is an object of its own each night, kept as long as the others.
         let directory = match table.name {
             TRAIL => organization.to_owned(),
-            name => format!("{name}/{}", putter.run()),
+            name => format!("{name}/{}", putter.run),
         };
         let digest = Digest::of(&bytes);
         let object = ArchiveObject {

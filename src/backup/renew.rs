@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use super::{
     BackupError, Unlocked,
-    run::{count, lock_problem, time},
+    put::{lock_problem, time},
+    run::count,
 };
 use crate::{
     objects::{LockState, Protection, Vault, VaultError},

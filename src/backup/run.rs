@@ -1,26 +1,25 @@
 //! Making a backup. What each write leaves when it fails stands in the module's table.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::{
     BackupError, Kek,
-    archived::{self, Manifests, Newest, load},
+    agreed::{Reach, agreed},
+    anchors::put_anchors,
     ledger,
     manifest::{self, Kind, Manifest, Object, Renewed},
     personal::TRAIL,
     produce::{self, Source},
+    put::{Putter, put, put_manifest, time},
     renew::renew,
 };
 use crate::{
     anchor::Keys,
-    checkpoint::note::VerifierKey,
-    objects::{Digest, LockState, Stored, Vault, VaultError},
+    objects::{Digest, Vault, VaultError},
     progress::Progress,
     qwed::url::DatabaseUrl,
     state::{
@@ -30,9 +29,6 @@ use crate::{
         renewals::KeptObject,
     },
 };
-
-/// Anchors that are read at once.
-const ANCHORS: u32 = 100;
 
 /// How a backup is made.
 #[derive(Debug, Clone, Copy)]
@@ -216,97 +212,6 @@ async fn summary(
     })
 }
 
-/// The archive as it stands, which has to be what our database knows of it: whoever goes on with another one leaves entries out,
-/// or breaks its chain for good.
-async fn agreed(
-    store: &Store,
-    vault: &Vault,
-    origin: &str,
-    keys: &Keys,
-) -> Result<Manifests, BackupError> {
-    let mut loaded = load(vault, origin, &keys.verifiers).await?;
-    let location = vault.location();
-    let ours = store.newest_archive_manifest().await?;
-    if let Some(ours) = ours.as_ref().filter(|ours| ours.stored_at.is_none()) {
-        // The run that made it was cut short; it is there, or nobody else's is in its place.
-        let newest = loaded.newest();
-        let is_next = newest.map_or(0, |newest| newest.manifest.number) + 1 == ours.number;
-        if is_next || newest.is_some_and(|newest| newest.sha256 == ours.sha256) {
-            put_manifest(store, vault, ours).await?;
-            loaded = load(vault, origin, &keys.verifiers).await?;
-        }
-    }
-    if let Some(finding) = loaded.broken_before(i64::MAX) {
-        return Err(BackupError::broken(&finding.object, &finding.detail));
-    }
-    let known = ours.as_ref().map_or(0, |ours| ours.number);
-    let newest = loaded.newest();
-    let found = newest.map_or(0, |newest| newest.manifest.number);
-    if newest.map(|newest| &newest.sha256) == ours.as_ref().map(|ours| &ours.sha256)
-        && known == found
-    {
-        return Ok(loaded);
-    }
-    Err(BackupError::Refused(if known <= found {
-        format!(
-            "the archive {location} has backup {found}, which is not the newest that the state database knows, {known}: it is \
-             not the one that the archive was made with, or was put back or changed. Restore the newest copy of it; if there is \
-             none, set objects.url to a new place for what comes, and keep this one to restore from"
-        )
-    } else {
-        format!(
-            "the archive {location} has {found} backups, and the state database knows {known}: if objects.url was changed, copy \
-             the objects of the old place to the new one first; if they are lost, run \"trailkeeper archive restart\", and the next \
-             backup begins anew"
-        )
-    }))
-}
-
-/// Up to where things are archived.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Reach {
-    /// The highest id of each organisation's trail.
-    pub(super) trail: HashMap<String, i64>,
-    /// The newest anchor that a manifest names.
-    anchor: i64,
-    /// The newest entry of the ledger.
-    ledger: i64,
-}
-
-impl Reach {
-    /// By signed manifests, and by what a run that was cut short put and no manifest names yet.
-    fn of(loaded: &Manifests, open: &[ArchiveObject]) -> Self {
-        let mut reach = Self::default();
-        for object in loaded.all.iter().flat_map(|it| &it.manifest.objects) {
-            match object.kind {
-                Kind::Segment if object.table == TRAIL => {
-                    reach.extend(&object.organization, object.last_id);
-                }
-                Kind::Anchor => reach.anchor = reach.anchor.max(object.last_id),
-                Kind::Ledger => reach.ledger = reach.ledger.max(object.last_id),
-                Kind::Segment | Kind::Checkpoint => {}
-            }
-        }
-        // Of an anchor that is put in part the rest has to be put still; what is there is not put again.
-        for object in open {
-            match Kind::parse(&object.kind) {
-                Some(Kind::Segment) if object.relation == TRAIL => {
-                    reach.extend(&object.organization, object.last_id);
-                }
-                Some(Kind::Ledger) => reach.ledger = reach.ledger.max(object.last_id),
-                _ => {}
-            }
-        }
-        reach
-    }
-
-    fn extend(&mut self, organization: &str, last_id: i64) {
-        let last = self.trail.entry(organization.to_owned());
-        let last = last.or_insert(last_id);
-        *last = last_id.max(*last);
-    }
-}
-
 /// Takes over what objects a run that was cut short had put, and forgets what it had not.
 async fn settle(store: &Store, vault: &Vault) -> Result<(), BackupError> {
     for object in store.open_archive_objects().await? {
@@ -329,155 +234,6 @@ async fn settle(store: &Store, vault: &Vault) -> Result<(), BackupError> {
         }
     }
     Ok(())
-}
-
-/// Archives the anchors that are not archived yet, between two backups, so that whoever writes to our database can cut off fewer
-/// of them; the next manifest names them. Answers up to which anchor there are any now; none where no backup was made yet.
-///
-/// # Errors
-/// If the store or our database fails, or the archive is not the one that our database knows.
-pub async fn archive_anchors(
-    store: &Store,
-    vault: &Vault,
-    origin: &str,
-    keys: &[VerifierKey],
-    now: Timestamp,
-) -> Result<Option<i64>, BackupError> {
-    let Some(ours) = store.newest_archive_manifest().await? else {
-        return Ok(None);
-    };
-    let Newest {
-        manifest, anchor, ..
-    } = archived::newest(vault, origin, keys).await?;
-    if manifest.is_none_or(|manifest| manifest.sha256 != ours.sha256) {
-        return Err(BackupError::Refused(format!(
-            "the newest backup in the archive {} is not the one that the state database knows",
-            vault.location()
-        )));
-    }
-    let putter = Putter {
-        store: store.clone(),
-        vault: vault.clone(),
-        run: new_id(),
-        retain_until: vault.retain_until(now),
-    };
-    let after = anchor.map_or(0, |anchor| anchor.last_id);
-    put_anchors(&putter, after).await.map(Some)
-}
-
-/// Puts the anchors that came after this number, and answers which is the newest now.
-async fn put_anchors(putter: &Putter, mut after: i64) -> Result<i64, BackupError> {
-    loop {
-        let runs = putter.store.anchors_after(after, ANCHORS).await?;
-        if runs.is_empty() {
-            return Ok(after);
-        }
-        for run in runs {
-            let number = run.number;
-            after = number;
-            let digest = Digest::of(run.note.as_bytes());
-            let anchor = ArchiveObject {
-                name: format!("anchors/{number:012}-{digest}.note"),
-                kind: Kind::Anchor.name().to_owned(),
-                first_id: number,
-                last_id: number,
-                ..ArchiveObject::default()
-            };
-            putter.put(anchor, run.note.into()).await?;
-            for checkpoint in putter.store.checkpoints_of(number).await? {
-                let organization = checkpoint.organization_id.to_string();
-                let object = ArchiveObject {
-                    name: format!("anchors/{number:012}/{organization}.note"),
-                    kind: Kind::Checkpoint.name().to_owned(),
-                    organization,
-                    first_id: number,
-                    last_id: number,
-                    ..ArchiveObject::default()
-                };
-                putter.put(object, checkpoint.note.into()).await?;
-            }
-        }
-    }
-}
-
-/// Puts the objects of one run.
-#[derive(Clone)]
-pub(super) struct Putter {
-    pub(super) store: Store,
-    pub(super) vault: Vault,
-    run: String,
-    retain_until: Timestamp,
-}
-
-impl Putter {
-    /// Whose name says which run it is of.
-    pub(super) fn run(&self) -> &str {
-        &self.run
-    }
-
-    pub(super) async fn put(&self, object: ArchiveObject, bytes: Bytes) -> Result<(), BackupError> {
-        let object = ArchiveObject {
-            run: self.run.clone(),
-            sha256: Digest::of(&bytes).to_string(),
-            size_bytes: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
-            retain_until: self.retain_until.as_microsecond(),
-            ..object
-        };
-        let noted = self.store.intend_archive_object(&object).await?;
-        if noted.stored_at.is_some() {
-            return Ok(());
-        }
-        put(&self.store, &self.vault, &noted, bytes).await
-    }
-}
-
-async fn put(
-    store: &Store,
-    vault: &Vault,
-    object: &ArchiveObject,
-    bytes: Bytes,
-) -> Result<(), BackupError> {
-    let until = time(object.retain_until);
-    let stored = vault.put(&object.name, bytes, until).await?;
-    let problem = problem(&stored);
-    let version = stored.version.as_deref();
-    store
-        .note_archive_object(&object.name, version, problem.as_deref())
-        .await?;
-    Ok(())
-}
-
-async fn put_manifest(
-    store: &Store,
-    vault: &Vault,
-    manifest: &ArchiveManifest,
-) -> Result<(), BackupError> {
-    let until = time(manifest.retain_until);
-    let bytes = Bytes::from(manifest.note.clone());
-    let stored = vault.put(&manifest.name, bytes, until).await?;
-    let problem = problem(&stored);
-    let version = stored.version.as_deref();
-    store
-        .note_archive_manifest(manifest.number, version, problem.as_deref())
-        .await?;
-    Ok(())
-}
-
-fn problem(stored: &Stored) -> Option<String> {
-    let hidden = "a newer version or a delete marker stands before it";
-    lock_problem(&stored.lock).or_else(|| stored.is_hidden.then(|| hidden.to_owned()))
-}
-
-/// Why something is not locked as configured.
-pub(super) fn lock_problem(lock: &LockState) -> Option<String> {
-    match lock {
-        LockState::NotLocked { why, .. } => Some(why.clone()),
-        _ => None,
-    }
-}
-
-pub(super) fn time(micros: i64) -> Timestamp {
-    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
 }
 
 fn named(object: KeptObject) -> Renewed {

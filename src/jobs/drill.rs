@@ -12,18 +12,15 @@ use serde_json::{Value, json};
 use super::{Services, anchoring::keys, backup::decide, follow};
 use crate::{
     anchor::Keys,
-    backup::{self, BackupError, Drilled},
+    backup::{self, Drilled},
     ledger::{Act, Scribe},
-    objects::Vault,
     progress::Progress,
-    qwed::Dialect,
     runtime::job::{Context, Done, Job, JobError, Outcome},
     state::{
         StateError, Tx,
         jobs::{Effects, new_id},
         outbox::Event,
     },
-    verify::Options,
 };
 
 /// Restores the newest backup into a scratch database, verifies it, compares it with anchors and the live trail, and destroys
@@ -55,29 +52,13 @@ impl Job<Services> for Drill {
             return Ok(Outcome::done(json!({"skipped": reason})));
         }
         let now = services.clock.now();
-        let drilled = match backup::load_or_make_kek(config, false) {
-            // Whoever has lost it cannot restore, which is what drills are to find out.
-            Err(error @ BackupError::Kek { .. }) => Drilled::failed(error.to_string()),
-            kek => {
-                let drill = backup::Drill {
-                    store: context.store.clone(),
-                    vault: Vault::open(config).map_err(|error| decide(error.into()))?,
-                    live: services.qwed.clone(),
-                    origin: config.anchors.origin.clone(),
-                    keys: keys.verifiers.clone(),
-                    kek: kek.map_err(decide)?,
-                    ring: Arc::clone(&services.ring),
-                    server: backup::scratch_server(config).map_err(decide)?,
-                    directory: config.scratch_directory(),
-                    options: Options::configured(&config.verify, Dialect::Sqlite),
-                };
-                let progress = Arc::new(Progress::default());
-                let drilling = backup::drill(drill, now, &progress);
-                follow(context, &progress, drilling, |_| ())
-                    .await
-                    .map_err(decide)?
-            }
-        };
+        let (store, live) = (context.store.clone(), services.qwed.clone());
+        let (verifiers, ring) = (keys.verifiers.clone(), Arc::clone(&services.ring));
+        let drill = backup::Drill::configured(config, store, live, verifiers, ring);
+        let progress = Arc::new(Progress::default());
+        let drilling = backup::drill(drill.map_err(decide)?, now, &progress);
+        let drilled = follow(context, &progress, drilling, |_| ()).await;
+        let drilled = drilled.map_err(decide)?;
         for problem in &drilled.problems {
             tracing::error!(problem, "the drill of the archive did not pass");
         }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    super::{BackupError, Unlocked, run::lock_problem},
+    super::{BackupError, Unlocked, put::lock_problem},
     PREFIX,
     file::{Head, Rows},
     name, parse_name, recipients,

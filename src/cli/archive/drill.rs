@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use super::backups::with;
 use crate::{
-    backup::{self, BackupError, Drill, Drilled},
+    backup::{self, Drill, Drilled},
     cli::{
         Exit, Failure,
         anchors::Sources,
@@ -21,8 +21,6 @@ use crate::{
     config::Environment,
     ledger::Act,
     progress::Progress,
-    qwed::Dialect,
-    verify::Options,
 };
 
 pub(super) const AFTER: &str = "\
@@ -44,27 +42,12 @@ pub(super) fn run(input: &Input) -> Result<Exit, Failure> {
         )?;
         let environment = Environment::of_process();
         let ring = config.key_ring(|name| environment.get(name))?;
-        let drilled = match backup::load_or_make_kek(config, false) {
-            // Whoever has lost it cannot restore, which is what drills are to find out.
-            Err(error @ BackupError::Kek { .. }) => Drilled::failed(error.to_string()),
-            kek => {
-                let drill = Drill {
-                    store: archive.store.clone(),
-                    vault: archive.vault.clone(),
-                    live: url.expose().parse()?,
-                    origin: config.anchors.origin.clone(),
-                    keys: Sources::configured(config)?.keys,
-                    kek: kek?,
-                    ring: Arc::new(ring),
-                    server: backup::scratch_server(config)?,
-                    directory: config.scratch_directory(),
-                    options: Options::configured(&config.verify, Dialect::Sqlite),
-                };
-                let progress = Arc::new(Progress::default());
-                let _watch = watch(&progress, input.format == Format::Text);
-                backup::drill(drill, Clock.now(), &progress).await?
-            }
-        };
+        let (store, live) = (archive.store.clone(), url.expose().parse()?);
+        let keys = Sources::configured(config)?.keys;
+        let drill = Drill::configured(config, store, live, keys, Arc::new(ring))?;
+        let progress = Arc::new(Progress::default());
+        let _watch = watch(&progress, input.format == Format::Text);
+        let drilled = backup::drill(drill, Clock.now(), &progress).await?;
         let detail = serde_json::to_value(&drilled)?;
         archive.record("archive drill", Act::Drill, detail).await?;
         Ok(drilled)

@@ -1,6 +1,6 @@
 //! `trailkeeper archive restart`.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use crate::{
         verify::{Format, print, print_json},
     },
     clock::Clock,
-    ledger::{Act, Scribe},
+    ledger::Scribe,
 };
 
 pub(super) const AFTER: &str = "\
@@ -40,15 +40,6 @@ pub(super) fn run(arguments: &Restart) -> Result<Exit, Failure> {
     let forgotten = with(&arguments.input, async |archive| {
         let config = &archive.config;
         let keys = Sources::configured(config)?.keys;
-        let loaded = backup::load(&archive.vault, archive.origin(), &keys).await?;
-        if let Some(newest) = loaded.newest() {
-            bail!(
-                "{} has an archive, up to backup {}: set objects.url to another place, or restore the state database that it was \
-                 made with",
-                archive.vault.location(),
-                newest.manifest.number
-            );
-        }
         let key = anchor::load_key(&config.anchor_key_file())?.context(
             "this is an entry of the ledger, and the anchor key, which signs those, is not here",
         )?;
@@ -58,18 +49,8 @@ pub(super) fn run(arguments: &Restart) -> Result<Exit, Failure> {
             actor: &actor("archive restart"),
             now: Clock.now(),
         };
-        let newest = archive.store.newest_archive_manifest().await?;
-        let forgotten = newest.map_or(0, |newest| newest.number);
-        let detail = json!({
-            "reason": arguments.reason,
-            "forgotten_backups": forgotten,
-            "location": archive.vault.location(),
-        });
-        let mut tx = archive.store.begin().await?;
-        tx.forget_archive().await?;
-        scribe.append(&mut tx, Act::RestartArchive, detail).await?;
-        tx.commit("archive restart").await?;
-        Ok(forgotten)
+        let (store, vault) = (&archive.store, &archive.vault);
+        Ok(backup::restart(store, vault, &keys, &scribe, &arguments.reason).await?)
     })?;
     match arguments.input.format {
         Format::Json => print_json(&json!({ "forgotten_backups": forgotten }))?,

@@ -24,7 +24,7 @@ impl Site {
             live: self.url.clone(),
             origin: ORIGIN.to_owned(),
             keys: keys().verifiers,
-            kek: kek(),
+            kek: Ok(kek()),
             ring: ring(KEY),
             server: None,
             directory: self.directory.path().join("scratch"),
@@ -81,6 +81,16 @@ async fn what_cannot_be_restored_does_not_pass(test: TestStore) {
     assert!(drilled.problems[0].contains("has no backup"), "{drilled:?}");
     let (site, _) = Site::generated(2, 50);
     site.backup(&test.store).await;
+    let plan = Drill {
+        kek: Err("the key is gone".to_owned()),
+        ..site.drill_plan(&test)
+    };
+    let drilled = backup::drill(plan, site.now, &Default::default()).await;
+    let drilled = drilled.expect("an answer");
+    assert_eq!(
+        (drilled.passed, drilled.problems),
+        (false, vec!["the key is gone".to_owned()])
+    );
     // A key that somebody lost is no erasure.
     test.execute("DELETE FROM data_key WHERE subject LIKE '%user%'")
         .await;

@@ -2,7 +2,7 @@
 
 use trailkeeper::{
     backup::{self, BackupError, Kek, Wanted},
-    state::Store,
+    state::{Store, fault},
 };
 
 use super::{Site, dump, kek};
@@ -27,7 +27,13 @@ async fn a_subject_without_key_is_gone_from_every_copy(test: TestStore) {
     site.backup(store).await;
     let subject = backup::subject(Some(1), Some(901));
     assert_eq!(subject, "organization/1/user/901");
-    assert_eq!(store.destroy_data_keys(&subject).await.expect("erase"), 1);
+    fault::set("destroyed keys", fault::Way::Failed, 1);
+    let broken = store.destroy_data_keys(&subject).await;
+    broken.expect_err("a write broke");
+    fault::set("destroyed keys", fault::Way::FailedButPersisted, 1);
+    let broken = store.destroy_data_keys(&subject).await;
+    broken.expect_err("an answer was lost");
+    assert_eq!(store.destroy_data_keys(&subject).await.expect("again"), 0);
     // A person of the same id gets a key of their own.
     trail.run("UPDATE user SET email = 'new@example.org' WHERE id = 901");
     site.backup(store).await;
@@ -98,6 +104,17 @@ async fn keys_are_wrapped_anew(test: TestStore) {
         backup::rewrap(store, &new, &[kek()]).await.expect("again"),
         0
     );
+    // Cut short, it goes on: keys are wrapped with the one or the other, never with none.
+    let newer = Kek::parse(&Kek::generate().expect("make a key")).expect("a key");
+    fault::set("rewrapped keys", fault::Way::Failed, 1);
+    let broken = backup::rewrap(store, &newer, std::slice::from_ref(&new)).await;
+    broken.expect_err("a write broke");
+    fault::set("rewrapped keys", fault::Way::FailedButPersisted, 1);
+    let broken = backup::rewrap(store, &newer, std::slice::from_ref(&new)).await;
+    broken.expect_err("an answer was lost");
+    let again = backup::rewrap(store, &newer, std::slice::from_ref(&new)).await;
+    assert_eq!(again.expect("again"), 0);
+    let new = newer;
     let error = restore_with(&site, store, &kek())
         .await
         .expect_err("the former key");

@@ -6,7 +6,7 @@ use trailkeeper::{
     backup::{self, FindingKind, Wanted},
     ledger::{self, Act, Scribe},
     qwed::url::DatabaseUrl,
-    state::Store,
+    state::{Store, fault},
 };
 
 use super::{ORIGIN, Site, keys, kinds_of};
@@ -69,14 +69,36 @@ async fn another_place_is_not_gone_on_with(test: TestStore) {
     let refused = site.try_backup(store).await.expect_err("it is empty");
     assert!(refused.to_string().contains("archive restart"), "{refused}");
     assert!(compared(&site, store).await[0].contains("has not got backup 1"));
-    // Ordered to begin anew, it archives everything again.
-    let mut tx = store.begin().await.expect("begin");
-    tx.forget_archive().await.expect("forget");
-    tx.commit("test").await.expect("commit");
+    // Ordered to begin anew, it archives everything again. Either all of the order is written, with its entry, or nothing.
+    let keys = keys();
+    let scribe = Scribe {
+        origin: ORIGIN,
+        key: &keys.signer,
+        actor: "a test",
+        now: site.now,
+    };
+    let restart =
+        async || backup::restart(store, &site.vault, &keys.verifiers, &scribe, "lost").await;
+    let left = async || {
+        let objects = test.number("SELECT count(*) FROM archive_object").await;
+        (
+            objects > 0,
+            test.number("SELECT count(*) FROM ledger").await,
+        )
+    };
+    fault::set("archive restart", fault::Way::Failed, 1);
+    restart().await.expect_err("a write broke");
+    assert_eq!(left().await, (true, 0));
+    fault::set("archive restart", fault::Way::FailedButPersisted, 1);
+    restart().await.expect_err("an answer was lost");
+    assert_eq!(left().await, (false, 1));
+    assert_eq!(restart().await.expect("again changes nothing"), 0);
     let made = site.backup(store).await;
     assert_eq!((made.number, made.entries), (1, 60));
     site.assert_sound(store).await;
     assert_eq!(compared(&site, store).await, Vec::<String>::new());
+    let refused = restart().await.expect_err("there is one");
+    assert!(refused.to_string().contains("has an archive"), "{refused}");
 }
 
 async fn the_ledger_cannot_be_cut_once_it_is_archived(test: TestStore) {
