@@ -64,16 +64,17 @@ async fn shared(cut: &'static str) {
             format!("piece_entries = 2000\ncut = {cut:?}\nthreads = 1"),
         )
         .with("jobs", "lease_seconds = 2\nretry_base_seconds = 0");
+    // Both are ready before there is work, else the first may finish it alone.
+    let mut workers = [
+        Worker::start(&scene.setting, "a"),
+        Worker::start(&scene.setting, "b"),
+    ];
     let wanted = verification();
     scene
         .store()
         .enqueue(std::slice::from_ref(&wanted))
         .await
         .expect("enqueue");
-    let mut workers = [
-        Worker::start(&scene.setting, "a"),
-        Worker::start(&scene.setting, "b"),
-    ];
     until("both are at it", || {
         let done = "trailkeeper_job_runs_total{ending=\"succeeded\",kind=\"verify_piece\"}";
         workers.iter().all(|worker| worker.metric(done) > Some(1.0))
