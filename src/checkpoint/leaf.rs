@@ -14,10 +14,11 @@ use sha2::{Digest, Sha256};
 
 use super::merkle::Hash;
 use crate::trail::{
+    columns,
     hash::{Hex, to_hex},
     payload::{Form, PayloadHasher},
-    row::{Row, Value},
-    time::Time,
+    row::Row,
+    tombstone::Erased,
 };
 
 /// What the hash of a leaf is.
@@ -94,13 +95,25 @@ impl<'a> Leaf<'a> {
 
     /// The leaf of a row, whatever it holds: there must be one for every row, or else nothing could be anchored any more.
     ///
-    /// For [`LeafKind::Raw`] each column that QWED hashes and `entry_hash`, in the order of [`Row`], is written as a byte
-    /// for its type, the length of its value in eight bytes, big-endian, and the value. A time that denotes one is in
-    /// ISO 8601 and `is_verified` true or false, so that both kinds of databases give the same.
+    /// [`LeafKind::Raw`] is [`columns::digest`].
     #[must_use]
     pub fn of_row(row: &Row<'a>, hasher: &mut PayloadHasher, space: &'a mut Hex) -> Self {
         if let Some(entry_hash) = row.entry_hash.text().filter(|text| !text.is_empty()) {
             return Self::sealed(row.id, entry_hash);
+        }
+        // What it was when it was erased: the content that the leaf stands for is gone.
+        if let Some(Erased::As(tombstone)) = row.erased
+            && let Some(unsealed) = tombstone.unsealed()
+        {
+            return Self {
+                id: row.id,
+                kind: if unsealed.is_raw {
+                    LeafKind::Raw
+                } else {
+                    LeafKind::Legacy
+                },
+                hash: &unsealed.digest,
+            };
         }
         let payload = match row.entry_hash.is_blank() {
             true => hasher
@@ -111,7 +124,7 @@ impl<'a> Leaf<'a> {
         };
         let (kind, digest) = match payload {
             Some(digest) => (LeafKind::Legacy, digest),
-            None => (LeafKind::Raw, raw_digest(row)),
+            None => (LeafKind::Raw, columns::digest(row)),
         };
         *space = to_hex(&digest);
         Self {
@@ -172,50 +185,4 @@ impl<'a> Leaf<'a> {
         }
         at
     }
-}
-
-fn raw_digest(row: &Row<'_>) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    let mut field = |kind: u8, bytes: &[u8]| {
-        hasher.update([kind]);
-        hasher.update((bytes.len() as u64).to_be_bytes());
-        hasher.update(bytes);
-    };
-    let mut value = |value: Value<'_>| match value {
-        Value::Null => field(0, &[]),
-        Value::Bool(truth) => field(1, &[truth.into()]),
-        Value::Integer(number) => field(2, &number.to_be_bytes()),
-        Value::Real(number) => field(3, &number.to_be_bytes()),
-        Value::Text(text) => field(4, text),
-        Value::Blob(bytes) => field(5, bytes),
-    };
-    let is_verified = match row.is_verified {
-        Value::Integer(number) => Value::Bool(number != 0),
-        other => other,
-    };
-    let mut iso = Vec::new();
-    let time = match row.timestamp {
-        time if time.write_iso(&mut iso) => Value::Text(&iso),
-        Time::Text(text) => Value::Text(text),
-        Time::Micros(micros) => Value::Integer(micros),
-        Time::Invalid => Value::Null,
-    };
-    for column in [
-        row.organization_id,
-        row.user_id,
-        row.query,
-        row.result,
-        is_verified,
-        row.domain,
-        time,
-        row.entry_hash,
-        row.previous_hash,
-        row.raw_llm_output,
-        row.api_key_id,
-        row.verifier_version,
-        row.admission,
-    ] {
-        value(column);
-    }
-    hasher.finalize().into()
 }

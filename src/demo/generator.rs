@@ -290,6 +290,7 @@ impl Entry {
             api_key_id: Value::Integer(self.organization_id),
             verifier_version: Value::Text(b"8.0.0"),
             admission: Value::Text(b"ADMIT"),
+            erased: None,
         }
     }
 }

@@ -171,6 +171,7 @@ impl<'c> Decoder<'c> {
             api_key_id,
             verifier_version,
             admission,
+            erased: None,
         };
         Some((row, bytes.len() - rest.len()))
     }

@@ -7,6 +7,7 @@
 
 pub mod api_keys;
 mod copy;
+mod erased;
 pub mod owned;
 pub mod postgres;
 pub mod schema;
@@ -16,13 +17,21 @@ pub mod tables;
 pub mod url;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use self::{owned::OwnedRow, url::DatabaseUrl};
-use crate::trail::row::Row;
+use self::{
+    erased::{Look as _, Overlay, Wanted, above, below},
+    owned::OwnedRow,
+    url::DatabaseUrl,
+};
+use crate::trail::{
+    row::{Row, Value},
+    tombstone::Tombstones,
+};
 
 /// Why QWED's database could not be read. One line each: what, where, what to do.
 #[derive(Debug, Error)]
@@ -141,11 +150,18 @@ pub struct Occurrence {
 
 /// An open database of QWED's.
 #[derive(Debug)]
-pub enum Database {
+pub struct Database {
+    source: Source<sqlite::Database, postgres::Database>,
+    erased: Arc<Tombstones>,
+}
+
+/// Either kind.
+#[derive(Debug)]
+enum Source<S, P> {
     /// A file.
-    Sqlite(sqlite::Database),
+    Sqlite(S),
     /// A server.
-    Postgres(Box<postgres::Database>),
+    Postgres(Box<P>),
 }
 
 impl Database {
@@ -154,19 +170,30 @@ impl Database {
     /// # Errors
     /// If it does not exist, cannot be reached or read, or is not QWED's.
     pub fn open(url: &DatabaseUrl) -> Result<Self, ReadError> {
-        match url {
-            DatabaseUrl::Sqlite(path) => sqlite::Database::open(path).map(Self::Sqlite),
+        let source = match url {
+            DatabaseUrl::Sqlite(path) => Source::Sqlite(sqlite::Database::open(path)?),
             DatabaseUrl::Postgres(url) => {
-                postgres::Database::open(url).map(|database| Self::Postgres(Box::new(database)))
+                Source::Postgres(Box::new(postgres::Database::open(url)?))
             }
-        }
+        };
+        Ok(Self {
+            source,
+            erased: Arc::default(),
+        })
+    }
+
+    /// Has readers take erased entries for what these say they are. On PostgreSQL they have to be read after the database was
+    /// opened: whatever was erased in what its readers see then has its tombstone among them.
+    #[must_use]
+    pub fn with_erased(self, erased: Arc<Tombstones>) -> Self {
+        Self { erased, ..self }
     }
 
     /// How many readers may work side by side and still see the same state.
     #[must_use]
     pub fn max_readers(&self) -> usize {
-        match self {
-            Self::Postgres(database) if !database.shares_snapshot() => 1,
+        match &self.source {
+            Source::Postgres(database) if !database.shares_snapshot() => 1,
             _ => usize::MAX,
         }
     }
@@ -174,9 +201,9 @@ impl Database {
     /// Which kind of server.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        match self {
-            Self::Sqlite(_) => Dialect::Sqlite,
-            Self::Postgres(_) => Dialect::Postgresql,
+        match self.source {
+            Source::Sqlite(_) => Dialect::Sqlite,
+            Source::Postgres(_) => Dialect::Postgresql,
         }
     }
 
@@ -185,30 +212,31 @@ impl Database {
     /// # Errors
     /// If another connection cannot be had.
     pub fn reader(&self) -> Result<Reader, ReadError> {
-        match self {
-            Self::Sqlite(database) => database.reader().map(Reader::Sqlite),
-            Self::Postgres(database) => database
-                .reader()
-                .map(|reader| Reader::Postgres(Box::new(reader))),
-        }
+        let source = match &self.source {
+            Source::Sqlite(database) => Source::Sqlite(database.reader()?),
+            Source::Postgres(database) => Source::Postgres(Box::new(database.reader()?)),
+        };
+        Ok(Reader {
+            source,
+            erased: Arc::clone(&self.erased),
+        })
     }
 }
 
-/// Reads rows on one thread.
+/// Reads rows on one thread. Entries that were erased are handed out as their tombstones say; those that were deleted stand where
+/// they stood.
 #[derive(Debug)]
-pub enum Reader {
-    /// Of a file.
-    Sqlite(sqlite::Reader),
-    /// Of a server.
-    Postgres(Box<postgres::Reader>),
+pub struct Reader {
+    source: Source<sqlite::Reader, postgres::Reader>,
+    erased: Arc<Tombstones>,
 }
 
 /// Calls the same method of whichever reader it is.
 macro_rules! either {
     ($reader:expr, $inner:ident => $call:expr) => {
-        match $reader {
-            Reader::Sqlite($inner) => $call,
-            Reader::Postgres($inner) => $call,
+        match &mut $reader.source {
+            Source::Sqlite($inner) => $call,
+            Source::Postgres($inner) => $call,
         }
     };
 }
@@ -239,10 +267,11 @@ impl Reader {
             );
             either!(self, reader => reader.integers(&sql)).map(|ids| ids.first().copied())
         };
-        let Some(low) = edge("ASC")? else {
-            return Ok(None);
+        let found = match edge("ASC")? {
+            Some(low) => edge("DESC")?.map(|high| IdRange { low, high }),
+            None => None,
         };
-        Ok(edge("DESC")?.map(|high| IdRange { low, high }))
+        Ok(self.erased.bounds(organization, range, found))
     }
 
     /// Hands every row of `range`, or of one organisation in it, to `visit`, in id order.
@@ -255,7 +284,14 @@ impl Reader {
         range: IdRange,
         mut visit: impl FnMut(&Row<'_>),
     ) -> Result<(), ReadError> {
-        either!(self, reader => reader.read(organization, range, &mut visit))
+        if self.erased.is_empty() {
+            return either!(self, reader => reader.read(organization, range, &mut visit));
+        }
+        let erased = Arc::clone(&self.erased);
+        let mut overlay = Overlay::new(&erased, organization, range);
+        either!(self, reader => reader.read(organization, range, &mut |row: &Row<'_>| overlay.row(row, &mut visit)))?;
+        overlay.finish(&mut visit);
+        Ok(())
     }
 
     /// The row with this id.
@@ -263,7 +299,7 @@ impl Reader {
     /// # Errors
     /// As [`Self::organizations`].
     pub fn entry(&mut self, id: i64) -> Result<Option<OwnedRow>, ReadError> {
-        self.one(&format!("id = {id}"), "ASC")
+        self.one(&Wanted::first(IdRange { low: id, high: id }))
     }
 
     /// The organisation's row before `id`.
@@ -271,10 +307,7 @@ impl Reader {
     /// # Errors
     /// As [`Self::organizations`].
     pub fn before(&mut self, organization_id: i64, id: i64) -> Result<Option<OwnedRow>, ReadError> {
-        self.one(
-            &format!("organization_id = {organization_id} AND id < {id}"),
-            "DESC",
-        )
+        self.one(&Wanted::last(below(id)).of(organization_id))
     }
 
     /// The organisation's row behind `id`.
@@ -282,10 +315,7 @@ impl Reader {
     /// # Errors
     /// As [`Self::organizations`].
     pub fn behind(&mut self, organization_id: i64, id: i64) -> Result<Option<OwnedRow>, ReadError> {
-        self.one(
-            &format!("organization_id = {organization_id} AND id > {id}"),
-            "ASC",
-        )
+        self.one(&Wanted::first(above(id)).of(organization_id))
     }
 
     /// The table's row before `id`, whichever organisation's.
@@ -293,7 +323,7 @@ impl Reader {
     /// # Errors
     /// As [`Self::organizations`].
     pub fn preceding(&mut self, id: i64) -> Result<Option<OwnedRow>, ReadError> {
-        self.one(&format!("id < {id}"), "DESC")
+        self.one(&Wanted::last(below(id)))
     }
 
     /// The table's row behind `id`, whichever organisation's, that has an entry hash.
@@ -301,7 +331,7 @@ impl Reader {
     /// # Errors
     /// As [`Self::organizations`].
     pub fn following(&mut self, id: i64) -> Result<Option<OwnedRow>, ReadError> {
-        self.one(&format!("id > {id} AND entry_hash <> ''"), "ASC")
+        self.one(&Wanted::first(above(id)).hashed())
     }
 
     /// The organisation's first row that has an entry hash.
@@ -309,10 +339,11 @@ impl Reader {
     /// # Errors
     /// As [`Self::organizations`].
     pub fn first_hashed(&mut self, organization_id: i64) -> Result<Option<OwnedRow>, ReadError> {
-        self.one(
-            &format!("organization_id = {organization_id} AND entry_hash <> ''"),
-            "ASC",
-        )
+        let anywhere = IdRange {
+            low: i64::MIN,
+            high: i64::MAX,
+        };
+        self.one(&Wanted::first(anywhere).of(organization_id).hashed())
     }
 
     /// The table's row before `id`, whichever organisation's, that has an entry hash.
@@ -320,7 +351,7 @@ impl Reader {
     /// # Errors
     /// As [`Self::organizations`].
     pub fn hashed_before(&mut self, id: i64) -> Result<Option<OwnedRow>, ReadError> {
-        self.one(&format!("id < {id} AND entry_hash <> ''"), "DESC")
+        self.one(&Wanted::last(below(id)).hashed())
     }
 
     /// Whether an organisation has so few entries that finding them by its index beats reading the table's
@@ -329,7 +360,7 @@ impl Reader {
     /// # Errors
     /// As [`Self::organizations`].
     pub fn is_small(&mut self, organization: i64) -> Result<bool, ReadError> {
-        let Self::Postgres(reader) = self else {
+        let Source::Postgres(reader) = &mut self.source else {
             return Ok(false);
         };
         let sql = format!(
@@ -347,16 +378,19 @@ impl Reader {
     /// # Errors
     /// As [`Self::organizations`].
     pub fn is_chained_before(&mut self, organization_id: i64, id: i64) -> Result<bool, ReadError> {
-        let condition =
-            format!("organization_id = {organization_id} AND id < {id} AND entry_hash <> ''");
-        Ok(self.one(&condition, "DESC")?.is_some())
+        let wanted = Wanted::last(below(id)).of(organization_id).hashed();
+        Ok(self.one(&wanted)?.is_some())
     }
 
-    fn one(&mut self, condition: &str, order: &str) -> Result<Option<OwnedRow>, ReadError> {
+    /// The first row or the last that is as wanted.
+    fn one(&mut self, wanted: &Wanted) -> Result<Option<OwnedRow>, ReadError> {
+        let erased = Arc::clone(&self.erased);
         let mut found = None;
-        let rest = format!("{condition} ORDER BY id {order} LIMIT 1");
-        either!(self, reader => reader.select(&rest, &mut |row: &Row<'_>| found = Some(row.into())))?;
-        Ok(found)
+        let rest = wanted.sql();
+        either!(self, reader => reader.select(&rest, &mut |row: &Row<'_>| {
+            found = Some(OwnedRow::from(&erased::seen(&erased, row)));
+        }))?;
+        Ok(wanted.nearer(found, &erased))
     }
 
     /// For each organisation with entries in `period` within `range`, where they lie.
@@ -380,7 +414,13 @@ impl Reader {
         hashes: &HashSet,
         range: IdRange,
     ) -> Result<Vec<Occurrence>, ReadError> {
-        either!(self, reader => reader.occurrences(hashes, range))
+        let mut found = either!(self, reader => reader.occurrences(hashes, range))?;
+        for gone in self.erased.occurrences(hashes, range) {
+            if !found.contains(&gone) {
+                found.push(gone);
+            }
+        }
+        Ok(found)
     }
 
     /// Ids of entries within `range` that have a hash and name no predecessor, in order.
@@ -392,7 +432,14 @@ impl Reader {
             "SELECT id FROM verificationlog WHERE {} AND previous_hash IS NULL AND entry_hash <> '' ORDER BY id",
             among(None, range)
         );
-        either!(self, reader => reader.integers(&sql))
+        let mut starts = either!(self, reader => reader.integers(&sql))?;
+        let gone = self.erased.gone(None, range);
+        let begins =
+            gone.filter(|row| row.previous_hash == Value::Null && !row.entry_hash.is_blank());
+        starts.extend(begins.map(|row| row.id));
+        starts.sort_unstable();
+        starts.dedup();
+        Ok(starts)
     }
 }
 
@@ -404,6 +451,9 @@ fn among(organization: Option<i64>, range: IdRange) -> String {
     let IdRange { low, high } = range;
     let mut condition = match (low, high) {
         (i64::MIN, i64::MAX) => "id IS NOT NULL".to_owned(),
+        // The lowest number of all is no literal that servers compare by an index.
+        (i64::MIN, high) => format!("id <= {high}"),
+        (low, i64::MAX) => format!("id >= {low}"),
         _ => format!("id BETWEEN {low} AND {high}"),
     };
     if let Some(id) = organization {

@@ -3,6 +3,7 @@
 use crate::trail::{
     row::{Row, Value},
     time::Time,
+    tombstone::{Erased, Tombstone},
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -48,12 +49,20 @@ enum OwnedTime {
     Invalid,
 }
 
+/// Owned [`Erased`].
+#[derive(Debug, Clone, PartialEq)]
+enum OwnedErased {
+    As(Box<Tombstone>),
+    Undone,
+}
+
 /// An owned [`Row`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct OwnedRow {
     id: i64,
     timestamp: OwnedTime,
     values: [OwnedValue; 13],
+    erased: Option<OwnedErased>,
 }
 
 impl From<&Row<'_>> for OwnedRow {
@@ -81,6 +90,10 @@ impl From<&Row<'_>> for OwnedRow {
                 row.admission,
             ]
             .map(OwnedValue::from),
+            erased: row.erased.map(|erased| match erased {
+                Erased::As(tombstone) => OwnedErased::As(Box::new(tombstone.clone())),
+                Erased::Undone => OwnedErased::Undone,
+            }),
         }
     }
 }
@@ -124,6 +137,10 @@ impl OwnedRow {
             api_key_id,
             verifier_version,
             admission,
+            erased: self.erased.as_ref().map(|erased| match erased {
+                OwnedErased::As(tombstone) => Erased::As(tombstone),
+                OwnedErased::Undone => Erased::Undone,
+            }),
         }
     }
 }

@@ -348,6 +348,7 @@ fn page(
             api_key_id: column(12)?,
             verifier_version: column(13)?,
             admission: column(14)?,
+            erased: None,
         };
         let length = |value: Value<'_>| value.text().map_or(0, <[u8]>::len);
         let row_bytes = length(row.query) + length(row.result) + length(row.raw_llm_output);

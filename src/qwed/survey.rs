@@ -1,6 +1,6 @@
 //! What a plan needs to know of the table without reading it: who has entries, how many about, and up to where.
 
-use super::{IdRange, ReadError, Reader, among, owned::OwnedRow};
+use super::{IdRange, ReadError, Reader, Source, among, erased::Wanted, owned::OwnedRow};
 
 /// One step from each organisation to the next by the index, rather than a look at every entry.
 const ORGANIZATIONS: &str = "WITH RECURSIVE found(id) AS (SELECT min(organization_id) FROM verificationlog UNION ALL \
@@ -27,9 +27,9 @@ pub struct Sample {
 
 impl Reader {
     fn integers(&mut self, sql: &str) -> Result<Vec<i64>, ReadError> {
-        match self {
-            Self::Sqlite(reader) => reader.integers(sql),
-            Self::Postgres(reader) => reader.integers(sql),
+        match &mut self.source {
+            Source::Sqlite(reader) => reader.integers(sql),
+            Source::Postgres(reader) => reader.integers(sql),
         }
     }
 
@@ -39,9 +39,9 @@ impl Reader {
     /// # Errors
     /// If the database cannot be read; so all methods here.
     pub fn has_organization_index(&mut self) -> Result<bool, ReadError> {
-        let sql = match self {
-            Self::Sqlite(_) => SQLITE_INDEX,
-            Self::Postgres(_) => POSTGRES_INDEX,
+        let sql = match &mut self.source {
+            Source::Sqlite(_) => SQLITE_INDEX,
+            Source::Postgres(_) => POSTGRES_INDEX,
         };
         Ok(!self.integers(sql)?.is_empty())
     }
@@ -74,8 +74,7 @@ impl Reader {
         organization_id: i64,
         range: IdRange,
     ) -> Result<Option<OwnedRow>, ReadError> {
-        let condition = among(Some(organization_id), range);
-        self.one(&format!("{condition} AND entry_hash <> ''"), "ASC")
+        self.one(&Wanted::first(range).of(organization_id).hashed())
     }
 
     /// About one of `every` entries of these organisations within `range`, for each of them in order of id. For `every` = 1
@@ -90,8 +89,8 @@ impl Reader {
         every: u64,
     ) -> Result<Vec<Sample>, ReadError> {
         let mut samples = Vec::new();
-        match self {
-            Self::Sqlite(reader) => {
+        match &mut self.source {
+            Source::Sqlite(reader) => {
                 let steps = every.max(1) - 1;
                 for &organization_id in organizations {
                     let mut rest = range;
@@ -115,7 +114,7 @@ impl Reader {
                     }
                 }
             }
-            Self::Postgres(reader) => {
+            Source::Postgres(reader) => {
                 // Pages at random, but the same ones each time.
                 let sampled = match every {
                     0 | 1 => String::new(),
@@ -147,13 +146,13 @@ impl Reader {
     /// As [`Self::has_organization_index`].
     pub fn homeless(&mut self, range: IdRange, limit: usize) -> Result<(Vec<i64>, u64), ReadError> {
         let nowhere = "SELECT id FROM verificationlog WHERE organization_id";
-        let homeless = match self {
+        let homeless = match &mut self.source {
             // Each condition by the index: text and bytes sort behind all numbers, fractions stand between them.
-            Self::Sqlite(_) => format!(
+            Source::Sqlite(_) => format!(
                 "{nowhere} IS NULL UNION ALL {nowhere} >= '' UNION ALL {nowhere} IN \
                  (SELECT id FROM ({ORGANIZATIONS}) WHERE typeof(id) = 'real')"
             ),
-            Self::Postgres(_) => format!("{nowhere} IS NULL"),
+            Source::Postgres(_) => format!("{nowhere} IS NULL"),
         };
         let IdRange { low, high } = range;
         // The plus keeps the key's index out of it, by which it would be a scan.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    check::{HashState, RowCheck, SignatureState},
+    check::{Erasure, HashState, RowCheck, SignatureState},
     hash::HashText,
     payload::Unhashable,
 };
@@ -27,12 +27,19 @@ pub enum Fault {
     NoSignature,
     /// A signature that no key made.
     Signature,
+    /// Erased, and there again.
+    Undone,
+    /// The same of an entry from before the chain began.
+    LegacyUndone,
 }
 
 impl Fault {
     /// Whether neighbours with the same fault share one cause.
     pub(super) fn runs_on(self) -> bool {
-        matches!(self, Self::NoHash | Self::NoSignature | Self::Signature)
+        matches!(
+            self,
+            Self::NoHash | Self::NoSignature | Self::Signature | Self::Undone | Self::LegacyUndone
+        )
     }
 
     pub(super) fn of(check: &RowCheck) -> Option<Self> {
@@ -45,7 +52,9 @@ impl Fault {
             (HashState::Valid(_), _) if check.oddity.is_some() => Some(Self::Content),
             (HashState::Valid(_), SignatureState::Missing) => Some(Self::NoSignature),
             (HashState::Valid(_), SignatureState::Invalid) => Some(Self::Signature),
-            (HashState::Valid(_), SignatureState::Valid(_)) => None,
+            (HashState::Valid(_), SignatureState::Valid(_)) => {
+                (check.erasure == Some(Erasure::Undone)).then_some(Self::Undone)
+            }
         }
     }
 }

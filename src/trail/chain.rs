@@ -7,6 +7,9 @@
 //! - rows without hash before its first hashed row: legacy, unless the chain had begun earlier;
 //! - a first hashed row that names no predecessor: the start of the chain, unless it had begun earlier.
 //!
+//! An entry that was deleted, and for which a tombstone stands, takes its place in the chain; QWED does not see it. So it
+//! counts nowhere in QWED's tally, and the entry after it, whose link holds, is one that QWED counts as failed.
+//!
 //! What a broken link *means* is not decided here, as that needs a look elsewhere in the trail.
 
 use serde::{Deserialize, Serialize};
@@ -14,10 +17,11 @@ use serde::{Deserialize, Serialize};
 pub use super::broken::{BrokenLink, Fault, Links, Span, Suspect};
 use super::{
     broken::{MAX_OLD_LINKS, MIN_LINKS, extend_limited, push_limited},
-    check::{HashState, RowCheck, SignatureState},
+    check::{Erasure, HashState, RowCheck, SignatureState},
     hash::HashText,
     payload::Shape,
     row::{Row, Value},
+    tombstone::Manner,
 };
 
 /// What QWED's `verify_audit_trail` counts, lists cut at the limit.
@@ -35,6 +39,25 @@ pub struct Tally {
     pub head_hash: HashText,
 }
 
+/// Entries that were erased, and vouched for by tombstones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ErasedTally {
+    /// Whose personal columns were replaced.
+    pub anonymised: u64,
+    /// Whose rows are gone.
+    pub deleted: u64,
+    /// Entries that QWED counts as failed for no other reason than that they, or those before them, were erased.
+    pub excused: u64,
+}
+
+impl ErasedTally {
+    fn join(&mut self, other: Self) {
+        self.anonymised += other.anonymised;
+        self.deleted += other.deleted;
+        self.excused += other.excused;
+    }
+}
+
 /// The first hashed row of a range, while it is open whether its link holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct OpenLink {
@@ -42,6 +65,10 @@ struct OpenLink {
     /// No row of the organisation stands before it in the range.
     is_first: bool,
     counted: bool,
+    /// Its content was erased, so that QWED counts it as failed however its link is.
+    is_erased: bool,
+    /// It was deleted, so that QWED counts it nowhere.
+    is_gone: bool,
     /// Whether it names the entry before it in the whole table; `None` while that one is unknown.
     follows_globally: Option<bool>,
 }
@@ -67,6 +94,10 @@ pub struct Trail {
     pub signed_by_key: Vec<u64>,
     /// Highest id of a row of a release before 5.3.0.
     pub last_old_id: Option<i64>,
+    /// What was erased.
+    pub erased: ErasedTally,
+    /// The newest row is gone, and only a tombstone stands for it.
+    last_is_gone: bool,
     /// Whether any row, counted or not, was seen.
     has_rows: bool,
     /// Whether any row has an entry hash.
@@ -96,6 +127,15 @@ impl Trail {
             chained: chained_before,
             last_hash: previous.unwrap_or_default(),
             ..Self::default()
+        }
+    }
+
+    /// Says whether only a tombstone stands for the row that is before the period.
+    #[must_use]
+    pub fn behind_gone(self, last_is_gone: bool) -> Self {
+        Self {
+            last_is_gone,
+            ..self
         }
     }
 
@@ -145,6 +185,14 @@ impl Trail {
         limit: usize,
     ) {
         let had_rows = core::mem::replace(&mut self.has_rows, true);
+        let is_gone = check.erasure == Some(Erasure::Sound(Manner::Deleted));
+        let is_erased = check.erasure == Some(Erasure::Sound(Manner::Anonymised));
+        if counted {
+            self.erased.deleted += u64::from(is_gone);
+            self.erased.anonymised += u64::from(is_erased);
+        }
+        let is_asked_for = counted;
+        let counted = counted && !is_gone;
         if counted {
             self.tally.total += 1;
             self.tally.first_id.get_or_insert(row.id);
@@ -152,7 +200,7 @@ impl Trail {
         }
         let fault = Fault::of(check);
         if row.entry_hash.is_blank() {
-            self.push_hashless(row, counted, limit);
+            self.push_hashless(row, check, counted, limit);
         } else {
             let old_writer = matches!(check.hash, HashState::Valid(form) if form.shape == Shape::D);
             let sound = check.hash_valid() && check.signature_valid();
@@ -176,7 +224,8 @@ impl Trail {
                 && !self.last_hash.is_blank()
                 && matches_value(&self.last_hash, row.previous_hash);
             if links {
-                self.settle(row.id, sound, counted, limit);
+                let is_seen = !is_erased && !self.last_is_gone;
+                self.settle(row.id, sound, is_seen, counted, limit);
             } else {
                 let open = OpenLink {
                     link: BrokenLink {
@@ -187,7 +236,9 @@ impl Trail {
                         sound,
                     },
                     is_first: !had_rows,
-                    counted,
+                    counted: is_asked_for,
+                    is_erased,
+                    is_gone,
                     follows_globally: preceding.map(|hash| matches_value(hash, row.previous_hash)),
                 };
                 if is_open {
@@ -199,12 +250,13 @@ impl Trail {
             self.chained = true;
         }
         self.last_hash = row.entry_hash.into();
+        self.last_is_gone = is_gone;
         if counted {
             self.tally.head_hash.clone_from(&self.last_hash);
         }
     }
 
-    fn push_hashless(&mut self, row: &Row<'_>, counted: bool, limit: usize) {
+    fn push_hashless(&mut self, row: &Row<'_>, check: &RowCheck, counted: bool, limit: usize) {
         if !counted {
             return;
         }
@@ -217,7 +269,10 @@ impl Trail {
         if row.is_unchained() {
             self.unchained.add(row.id);
             push_limited(&mut self.unchained_ids, row.id, limit);
-            self.note_fault_edge(None);
+            let before = self.suspects_total;
+            let is_undone = check.erasure == Some(Erasure::Undone);
+            self.add_fault(row.id, is_undone.then_some(Fault::LegacyUndone), limit);
+            self.prologue_suspects += self.suspects_total - before;
         } else {
             let before = self.suspects_total;
             self.add_fault(row.id, Some(Fault::NoHash), limit);
@@ -226,13 +281,14 @@ impl Trail {
         }
     }
 
-    /// Counts a row whose link holds.
+    /// Counts a row whose link holds; `is_seen` says whether that can be seen without tombstones, as QWED looks.
     #[inline]
-    fn settle(&mut self, id: i64, sound: bool, counted: bool, limit: usize) {
+    fn settle(&mut self, id: i64, sound: bool, is_seen: bool, counted: bool, limit: usize) {
         if !counted {
-        } else if sound {
+        } else if sound && is_seen {
             self.tally.verified += 1;
         } else {
+            self.erased.excused += u64::from(sound);
             self.fail(id, limit);
         }
     }
@@ -245,14 +301,20 @@ impl Trail {
         let OpenLink {
             link,
             follows_globally,
+            is_gone,
             ..
         } = open;
         let sound = link.sound;
-        self.fail(link.id, limit);
+        if !is_gone {
+            self.fail(link.id, limit);
+        }
+        // What stood before an entry that is gone must not go unnoticed with it.
         if link.old_writer && sound && link.previous_hash == HashText::Null {
-            self.restarts += 1;
+            self.restarts += u64::from(!is_gone);
         } else if link.old_writer && sound && follows_globally == Some(true) {
-            self.global.add(link.id);
+            if !is_gone {
+                self.global.add(link.id);
+            }
         } else if link.old_writer {
             self.old_links.push(link, limit);
         } else {
@@ -322,9 +384,9 @@ impl Trail {
                 && !self.last_hash.is_blank()
                 && self.last_hash == open.link.previous_hash
             {
-                next.settle_late(open, true, limit);
+                next.settle_late(open, true, self.last_is_gone, limit);
             } else {
-                next.settle_late(open, false, limit);
+                next.settle_late(open, false, false, limit);
             }
         }
         self.append(next, limit);
@@ -362,10 +424,12 @@ impl Trail {
     }
 
     /// Settles the open link, whose row may stand before others that failed.
-    fn settle_late(&mut self, open: OpenLink, holds: bool, limit: usize) {
+    fn settle_late(&mut self, open: OpenLink, holds: bool, follows_gone: bool, limit: usize) {
         let mut early = Self::default();
         if holds {
-            early.settle(open.link.id, open.link.sound, open.counted, limit);
+            let is_seen = !open.is_erased && !follows_gone;
+            let counted = open.counted && !open.is_gone;
+            early.settle(open.link.id, open.link.sound, is_seen, counted, limit);
         } else {
             early.settle_broken(open, limit);
         }
@@ -374,6 +438,7 @@ impl Trail {
         self.tally.failed_ids.extend(early.tally.failed_ids);
         self.tally.failed_ids.sort_unstable();
         self.tally.failed_ids.truncate(limit);
+        self.erased.join(early.erased);
         self.global.join(early.global);
         self.restarts += early.restarts;
         // The row stands before all others whose links were judged.
@@ -417,6 +482,7 @@ impl Trail {
         }
         self.broken_links = core::mem::take(&mut self.broken_links).join(next.broken_links, limit);
         self.old_links = core::mem::take(&mut self.old_links).join(next.old_links, limit);
+        self.erased.join(next.erased);
         self.global.join(next.global);
         self.restarts += next.restarts;
         if self.signed_by_key.len() < next.signed_by_key.len() {
@@ -439,6 +505,7 @@ impl Trail {
         self.has_rows = true;
         self.chained |= next.chained;
         self.last_hash = next.last_hash;
+        self.last_is_gone = next.last_is_gone;
     }
 
     /// Decides what is still open, nothing standing before this stretch.
@@ -448,7 +515,7 @@ impl Trail {
         self.tally.legacy_ids = core::mem::take(&mut self.unchained_ids);
         if let Some(open) = self.open.take() {
             let holds = open.link.previous_hash == HashText::Null;
-            self.settle_late(open, holds, limit);
+            self.settle_late(open, holds, false, limit);
         }
     }
 }

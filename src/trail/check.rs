@@ -10,6 +10,7 @@ use super::{
     keys::KeyRing,
     payload::{Form, PayloadHasher, Unhashable},
     row::{Row, Value},
+    tombstone::{Erased, Manner, Seal},
 };
 
 /// What the entry's hash says of its content.
@@ -54,6 +55,17 @@ pub struct RowCheck {
     pub signature: SignatureState,
     /// What the hash cannot tell.
     pub oddity: Option<Oddity>,
+    /// What was erased of it.
+    pub erasure: Option<Erasure>,
+}
+
+/// What was erased of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Erasure {
+    /// What a tombstone says; `hash` is what it was before.
+    Sound(Manner),
+    /// What a tombstone says was erased is there.
+    Undone,
 }
 
 impl RowCheck {
@@ -100,18 +112,28 @@ impl Checker {
     /// Checks `row`'s hash and signature.
     #[inline]
     pub fn check(&mut self, row: &Row<'_>) -> RowCheck {
+        let erasure = row.erased.map(|erased| match erased {
+            Erased::As(tombstone) => Erasure::Sound(tombstone.manner()),
+            Erased::Undone => Erasure::Undone,
+        });
         if row.entry_hash.is_blank() {
             let (hash, signature) = (HashState::Missing, SignatureState::Missing);
             return RowCheck {
                 hash,
                 signature,
                 oddity: None,
+                erasure,
             };
         }
+        let (hash, oddity) = match row.erased {
+            Some(Erased::As(tombstone)) => (hash_before(tombstone.seal()), None),
+            Some(Erased::Undone) | None => (self.check_hash(row), oddity(row)),
+        };
         RowCheck {
-            hash: self.check_hash(row),
+            hash,
             signature: self.check_signature(row),
-            oddity: oddity(row),
+            oddity,
+            erasure,
         }
     }
 
@@ -175,6 +197,14 @@ impl Checker {
             .filter_map(|form| self.hasher.hash(row, form).ok())
             .map(|digest| to_hex(&digest))
             .collect()
+    }
+}
+
+/// What the hash of an erased entry was worth. Nothing that failed is sound since it was erased.
+fn hash_before(seal: Seal) -> HashState {
+    match seal {
+        Seal::Sound(form) => HashState::Valid(form),
+        Seal::Failed | Seal::Absent => HashState::Mismatch,
     }
 }
 

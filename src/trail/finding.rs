@@ -64,6 +64,10 @@ pub enum Kind {
     AnchorMoved,
     /// A signing key that proves less than it should.
     WeakKey,
+    /// What was erased is there again.
+    ErasureUndone,
+    /// What stands for erased entries is not what was signed.
+    TombstoneInvalid,
 }
 
 impl Kind {
@@ -89,7 +93,9 @@ impl Kind {
             | Self::LegacyRowsChanged
             | Self::OrganisationVanished
             | Self::AnchorMissing
-            | Self::AnchorGap => Severity::Tampered,
+            | Self::AnchorGap
+            | Self::ErasureUndone
+            | Self::TombstoneInvalid => Severity::Tampered,
         }
     }
 
@@ -118,6 +124,8 @@ impl Kind {
             Self::AnchorGap => "anchor_gap",
             Self::AnchorMoved => "anchor_moved",
             Self::WeakKey => "weak_key",
+            Self::ErasureUndone => "erasure_undone",
+            Self::TombstoneInvalid => "tombstone_invalid",
         }
     }
 }

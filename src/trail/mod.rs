@@ -12,6 +12,7 @@
 pub mod broken;
 pub mod chain;
 pub mod check;
+pub mod columns;
 pub mod finding;
 pub mod hash;
 pub mod json;
@@ -22,3 +23,4 @@ pub mod row;
 pub mod segment;
 pub mod text;
 pub mod time;
+pub mod tombstone;

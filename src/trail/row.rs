@@ -1,6 +1,9 @@
 //! One row of `verificationlog`, borrowed from whatever read it.
 
-use super::time::Time;
+use super::{
+    time::Time,
+    tombstone::{Erased, Manner},
+};
 
 /// What a column holds. The types are SQLite's, which lets any value stand in any column.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,9 +74,17 @@ pub struct Row<'a> {
     pub api_key_id: Value<'a>,
     pub verifier_version: Value<'a>,
     pub admission: Value<'a>,
+    /// What tombstones say of it; no column.
+    pub erased: Option<Erased<'a>>,
 }
 
 impl Row<'_> {
+    /// Whether there is no such row, and a tombstone stands for it.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self.erased, Some(Erased::As(tombstone)) if tombstone.manner() == Manner::Deleted)
+    }
+
     /// Whether the row carries none of the chain's fields, as QWED's `_is_unchained`.
     #[must_use]
     pub fn is_unchained(&self) -> bool {

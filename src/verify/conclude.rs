@@ -262,8 +262,10 @@ fn start_of_periods(
             let chained = worker
                 .reader
                 .is_chained_before(organization_id, range.low)?;
+            let is_gone = previous.as_ref().is_some_and(|row| row.row().is_gone());
             let previous = previous.map(|row| HashText::from(row.row().entry_hash));
-            before.insert(organization_id, Trail::before_period(previous, chained));
+            let start = Trail::before_period(previous, chained).behind_gone(is_gone);
+            before.insert(organization_id, start);
         }
     }
     Ok(before)

@@ -231,7 +231,9 @@ impl<'s> Doctor<'s> {
         let copies = self.restarts.iter().filter(|restart| {
             restart.copy_of.is_some() && restart.organization_id == Some(organization_id)
         });
-        let excused = trail.restarts.saturating_sub(copies.count() as u64) + links.global.entries;
+        let excused = trail.restarts.saturating_sub(copies.count() as u64)
+            + links.global.entries
+            + trail.erased.excused;
         let worst = findings.iter().map(|finding| finding.severity).max();
         let mut verdict = worst.map_or(Verdict::Intact, Verdict::of);
         if unread > 0 {

@@ -88,8 +88,12 @@ pub struct OrganizationReport {
     pub failed_count: u64,
     /// How many entries QWED counts as legacy; its list may be cut.
     pub legacy_count: u64,
-    /// Entries that QWED counts as failed though they are as releases before 5.3.0 wrote them.
+    /// Entries that QWED counts as failed though they are as releases before 5.3.0 wrote them, or though nothing happened
+    /// but an erasure.
     pub excused_count: u64,
+    /// Entries that were erased, and that tombstones vouch for.
+    #[serde(default, skip_serializing_if = "ErasedEntries::is_none")]
+    pub erased: ErasedEntries,
     /// What was found, in order of entry, up to the limit.
     pub findings: Vec<Finding>,
     /// How many findings there are; where broken places outnumber the limit, those beyond it are counted one each.
@@ -97,6 +101,23 @@ pub struct OrganizationReport {
     /// What an anchor says of the trail; none where the trail was not compared with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchor: Option<AnchorReport>,
+}
+
+/// How many entries were erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ErasedEntries {
+    /// Their personal content was replaced, their place in the chain was left.
+    pub anonymised: u64,
+    /// Their rows are gone; QWED does not count them.
+    pub deleted: u64,
+}
+
+impl ErasedEntries {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The anchors that a verification went by.
@@ -182,6 +203,10 @@ impl OrganizationReport {
             failed_count: trail.tally.failed,
             legacy_count: trail.tally.legacy.entries,
             excused_count: excused,
+            erased: ErasedEntries {
+                anonymised: trail.erased.anonymised,
+                deleted: trail.erased.deleted,
+            },
             findings,
             findings_total,
             anchor: None,

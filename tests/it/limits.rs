@@ -68,6 +68,7 @@ fn append(connection: &Connection, id: i64, result: &str, previous: Option<Hex>)
         api_key_id: Value::Null,
         verifier_version: Value::Text(b"8.0.0"),
         admission: Value::Text(b"ADMIT"),
+        erased: None,
     };
     // A result that is not JSON has no hash; any will do.
     let hash = hasher

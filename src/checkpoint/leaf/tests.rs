@@ -1,7 +1,10 @@
 //! Leaves of usual rows and of odd ones.
 
 use super::*;
-use crate::checkpoint::merkle::leaf_hash;
+use crate::{
+    checkpoint::merkle::leaf_hash,
+    trail::{row::Value, time::Time},
+};
 
 #[test]
 fn is_hashed_like_its_data() {
@@ -60,6 +63,7 @@ fn row(result: &str) -> Row<'_> {
         api_key_id: Value::Null,
         verifier_version: Value::Null,
         admission: Value::Null,
+        erased: None,
     }
 }
 

@@ -174,6 +174,7 @@ impl Columns {
             api_key_id: value("api_key_id", &self.api_key_id)?,
             verifier_version: value("verifier_version", &self.verifier_version)?,
             admission: value("admission", &self.admission)?,
+            erased: None,
         })
     }
 }

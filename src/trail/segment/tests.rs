@@ -4,10 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::trail::{
-    check::{HashState, SignatureState},
+    check::{Erasure, HashState, SignatureState},
     payload::{Form, Shape},
     row::Value,
     time::Time,
+    tombstone::Manner,
 };
 
 /// A row, reduced to what the chain depends on. Hashes are small numbers; 0 is NULL, 1 is `''`.
@@ -20,6 +21,7 @@ struct Sketch {
     hash_valid: bool,
     old: bool,
     counted: bool,
+    erasure: Option<Erasure>,
 }
 
 fn sketch() -> impl Strategy<Value = Sketch> {
@@ -41,17 +43,19 @@ fn sketch() -> impl Strategy<Value = Sketch> {
                 hash_valid,
                 old,
                 counted,
+                erasure: None,
             },
         )
 }
 
 /// Mostly well-formed: each row names the row before it in its organisation or in the table.
 fn table() -> impl Strategy<Value = Vec<Sketch>> {
-    prop::collection::vec((sketch(), 0..10u8), 0..40).prop_map(|rows| {
+    prop::collection::vec((sketch(), 0..10u8, 0..12u8), 0..40).prop_map(|rows| {
         let mut heads = [0; 3];
         let mut global = 0;
         rows.into_iter()
-            .map(|(mut row, luck)| {
+            .enumerate()
+            .map(|(index, (mut row, luck, fate))| {
                 let head = &mut heads[row.organization_id as usize];
                 match luck {
                     0..5 => row.previous = *head,
@@ -61,6 +65,17 @@ fn table() -> impl Strategy<Value = Vec<Sketch>> {
                 if luck < 6 && row.hash > 1 {
                     (row.hash_valid, row.signed) = (true, true);
                 }
+                row.erasure = match fate {
+                    0 | 1 if row.hash > 1 => {
+                        // Only what is sound is deleted; a hash of its own, so that nothing else leads to it.
+                        (row.hash_valid, row.signed) = (true, true);
+                        row.hash = 8 + index as u8;
+                        Some(Erasure::Sound(Manner::Deleted))
+                    }
+                    2 | 3 => Some(Erasure::Sound(Manner::Anonymised)),
+                    4 => Some(Erasure::Undone),
+                    _ => None,
+                };
                 *head = row.hash;
                 if row.hash > 1 {
                     global = row.hash;
@@ -71,13 +86,13 @@ fn table() -> impl Strategy<Value = Vec<Sketch>> {
     })
 }
 
-const TEXTS: [&[u8]; 8] = [b"", b"", b"c", b"d", b"e", b"f", b"g", b"h"];
+const TEXTS: &[u8; 48] = b"--cdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUV";
 
 fn value(code: u8) -> Value<'static> {
-    if code == 0 {
-        Value::Null
-    } else {
-        Value::Text(TEXTS[usize::from(code)])
+    match code {
+        0 => Value::Null,
+        1 => Value::Text(b""),
+        _ => Value::Text(&TEXTS[usize::from(code)..=usize::from(code)]),
     }
 }
 
@@ -98,6 +113,7 @@ fn row(id: i64, sketch: Sketch) -> (Row<'static>, RowCheck) {
         api_key_id: Value::Null,
         verifier_version: Value::Null,
         admission: Value::Null,
+        erased: None,
     };
     let hashless = row.entry_hash.is_blank();
     let shape = if sketch.old { Shape::D } else { Shape::C };
@@ -117,6 +133,7 @@ fn row(id: i64, sketch: Sketch) -> (Row<'static>, RowCheck) {
             (_, false) => SignatureState::Invalid,
         },
         oddity: None,
+        erasure: sketch.erasure,
     };
     (row, check)
 }
@@ -172,12 +189,20 @@ fn walk(rows: &[Sketch], organization_id: i64) -> [Vec<i64>; 3] {
         let chain_valid = match previous {
             _ if sketch.previous == 0 && !chained_before => true,
             None => sketch.previous == 0,
+            Some(previous) if previous.erasure == Some(Erasure::Sound(Manner::Deleted)) => false,
             Some(previous) => previous.hash > 1 && previous.hash == sketch.previous,
         };
+        let is_erased = sketch.erasure == Some(Erasure::Sound(Manner::Anonymised));
+        if sketch.erasure == Some(Erasure::Sound(Manner::Deleted)) {
+            // QWED sees nothing of it. What comes next fails by its rules, whatever it names: what QWED might take for
+            // legacy, for a first entry or for a fork, we do not.
+            (chained_before, previous) = (true, Some(sketch));
+            continue;
+        }
         if !sketch.counted {
         } else if row.is_unchained() && !chained_before {
             legacy.push(row.id);
-        } else if check.hash_valid() && check.signature_valid() && chain_valid {
+        } else if check.hash_valid() && !is_erased && check.signature_valid() && chain_valid {
             verified.push(row.id);
         } else {
             failed.push(row.id);

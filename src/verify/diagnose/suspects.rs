@@ -8,6 +8,7 @@ use crate::{
         check::Checker,
         finding::{Finding, Kind},
         hash::HashText,
+        tombstone::looks_anonymised,
     },
     verify::{
         cause::{self, Around, Change},
@@ -98,6 +99,15 @@ impl Doctor<'_> {
                 "hash and content agree, but there is no signature: anyone could have written that hash".to_owned(),
                 true,
             ),
+            Fault::Undone | Fault::LegacyUndone => finding(
+                Kind::ErasureUndone,
+                format!(
+                    "{} erased, and the content is there again, as QWED wrote it: was QWED's database put back to an earlier \
+                     state? \"trailkeeper erase replay\" erases again whoever was erased since",
+                    if entries == 1 { "was".to_owned() } else { format!("{entries} entries in a row were") }
+                ),
+                true,
+            ),
             Fault::Signature => {
                 let (kind, detail) = signature(checker, &stored, suspect, trail, named_by_next);
                 finding(kind, detail, true)
@@ -113,6 +123,11 @@ fn content(checker: &mut Checker, stored: &OwnedRow, around: &Around<'_>) -> (Ki
     let check = checker.check(&row);
     if let Some(reason) = cause::foreign(&check) {
         return (Kind::ContentChanged, reason, check.hash_valid());
+    }
+    if check.signature_valid() && looks_anonymised(&row) {
+        let detail = "its content was replaced by the marker of an erasure, and no tombstone vouches for that: verify with the \
+                      state database that has the tombstones, or somebody else put the marker there";
+        return (Kind::ContentChanged, detail.to_owned(), false);
     }
     match cause::single_change(checker, &row, around) {
         Some(Change::Organization(other)) => (

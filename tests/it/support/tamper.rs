@@ -192,6 +192,7 @@ impl Trail {
             api_key_id: value(9),
             verifier_version: value(10),
             admission: value(11),
+            erased: None,
         };
         let mut hasher = PayloadHasher::default();
         hasher.load(&row).expect("result is JSON");
