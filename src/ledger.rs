@@ -39,6 +39,24 @@ pub enum Act {
     RestartArchive,
     /// Data keys were wrapped with another key-encryption key.
     Rewrap,
+    /// A request for erasure was taken in.
+    ErasureRequested,
+    /// What a request would erase was looked up.
+    ErasurePlanned,
+    /// A plan was approved.
+    ErasureApproved,
+    /// Tombstones for what is erased next.
+    Tombstones,
+    /// A request was carried out.
+    ErasureCompleted,
+    /// A request was turned down.
+    ErasureRejected,
+    /// A request was taken back.
+    ErasureCancelled,
+    /// The time for a request was prolonged.
+    ErasureExtended,
+    /// Who was erased before was erased again, after a restore.
+    ErasureReplayed,
 }
 
 impl Act {
@@ -52,6 +70,15 @@ impl Act {
             Self::RecoverKeys => "archive.recover_keys",
             Self::RestartArchive => "archive.restart",
             Self::Rewrap => "archive.rewrap",
+            Self::ErasureRequested => "erasure.requested",
+            Self::ErasurePlanned => "erasure.planned",
+            Self::ErasureApproved => "erasure.approved",
+            Self::Tombstones => "erasure.tombstones",
+            Self::ErasureCompleted => "erasure.completed",
+            Self::ErasureRejected => "erasure.rejected",
+            Self::ErasureCancelled => "erasure.cancelled",
+            Self::ErasureExtended => "erasure.extended",
+            Self::ErasureReplayed => "erasure.replayed",
         }
     }
 }

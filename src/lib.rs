@@ -45,6 +45,8 @@ pub mod service;
 pub mod state;
 #[cfg(feature = "cli")]
 pub mod telemetry;
+#[cfg(feature = "cli")]
+pub mod tombstones;
 pub mod trail;
 #[cfg(feature = "cli")]
 pub mod verify;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{AnchorError, Keys, checkpoint_origin, decode, encode, pages::read_pages};
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
         Store,
         anchors::{AnchorRun, CheckpointRow, TileRow, Which},
     },
+    tombstones::Graveyard,
     trail::{
         payload::PayloadHasher,
         row::{Row, Value},
@@ -109,7 +110,17 @@ pub async fn make(
 
     let (tiles, mut written) = mpsc::channel::<Vec<TileRow>>(4);
     let (qwed, inner) = (qwed.clone(), Arc::clone(progress));
-    let reading = tokio::task::spawn_blocking(move || grow(&qwed, trees, &known, &tiles, &inner));
+    let graveyard = Graveyard {
+        store: store.clone(),
+        origin: origin.to_owned(),
+        keys: keys.verifiers.clone(),
+    };
+    let handle = Handle::current();
+    let reading = tokio::task::spawn_blocking(move || {
+        // Entries that were erased before an anchor covered them are anchored as they were.
+        let database = graveyard.open(&handle, &qwed)?;
+        grow(&database, trees, &known, &tiles, &inner)
+    });
     while let Some(batch) = written.recv().await {
         // The reader ends when nobody takes its tiles any more.
         store.put_tiles(&batch).await?;
@@ -211,13 +222,12 @@ struct Grown {
 }
 
 fn grow(
-    url: &DatabaseUrl,
+    database: &Database,
     mut trees: BTreeMap<i64, Growing>,
     known: &std::collections::BTreeSet<i64>,
     tiles: &mpsc::Sender<Vec<TileRow>>,
     progress: &Progress,
 ) -> Result<Grown, AnchorError> {
-    let database = Database::open(url)?;
     let mut reader = database.reader()?;
     let mut organizations = known.clone();
     let everything = IdRange {

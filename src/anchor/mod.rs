@@ -38,6 +38,7 @@ use crate::{
     checkpoint::{anchored::KeptLeaf, merkle::Hash},
     qwed::ReadError,
     state::StateError,
+    tombstones::OpenError,
 };
 
 /// Why there is no anchor. What is wrong with anchors that there are is a finding.
@@ -80,6 +81,15 @@ pub enum AnchorError {
     /// Stopped on request.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<OpenError> for AnchorError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Read(error) => Self::Read(error),
+            OpenError::State(error) => Self::State(error),
+        }
+    }
 }
 
 impl AnchorError {

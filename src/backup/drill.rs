@@ -34,9 +34,11 @@ use crate::{
         url::{DatabaseUrl, PostgresUrl},
     },
     state::Store,
+    tombstones::Graveyard,
     trail::{
         finding::{Kind, Verdict},
         keys::KeyRing,
+        tombstone::{JSON_MARKER, MARKER},
     },
     verify::{self, Options, Scope, VerifyError},
 };
@@ -256,7 +258,13 @@ impl Drill {
         drilled: &mut Drilled,
         progress: &Progress,
     ) -> Result<(), BackupError> {
-        let (restored, live) = (Database::open(&scratch.url)?, Database::open(&self.live)?);
+        let graveyard = Graveyard {
+            store: self.store.clone(),
+            origin: self.origin.clone(),
+            keys: self.keys.clone(),
+        };
+        let restored = graveyard.open(handle, &scratch.url)?;
+        let live = graveyard.open(handle, &self.live)?;
         self.judge_trail(&restored, &live, drilled, progress)?;
         let reach = reach(&loaded.all);
         let work = inventories(&self.vault, &loaded.all, &self.origin, &self.keys);
@@ -343,7 +351,7 @@ fn is_erased(reader: &mut Reader, id: i64) -> Result<bool, BackupError> {
     let entry = reader.entry(id)?;
     Ok(entry.is_some_and(|entry| {
         let row = entry.row();
-        let is_marker = |text: &[u8]| text == b"[erased]" || text == b"\"[erased]\"";
+        let is_marker = |text: &[u8]| text == MARKER.as_bytes() || text == JSON_MARKER.as_bytes();
         let values = [row.query, row.result, row.raw_llm_output];
         values
             .into_iter()

@@ -71,7 +71,7 @@ pub use self::{
     verify::{Finding, FindingKind, Report, verify},
     vouch::{Vouchers, compare_archived},
 };
-use crate::{objects::VaultError, qwed::ReadError, state::StateError};
+use crate::{objects::VaultError, qwed::ReadError, state::StateError, tombstones::OpenError};
 
 /// Why there is no backup, or none could be read. What is wrong with an archive that there is, is a finding.
 #[derive(Debug, Error)]
@@ -126,6 +126,15 @@ pub enum BackupError {
     /// Stopped on request.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<OpenError> for BackupError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Read(error) => Self::Qwed(error),
+            OpenError::State(error) => Self::State(error),
+        }
+    }
 }
 
 impl BackupError {

@@ -1,5 +1,7 @@
 //! Which columns are personal, and whose. A column that is not listed is archived as it is.
 
+use crate::trail::tombstone::{JSON_MARKER, MARKER};
+
 /// What the archive knows of one of QWED's tables.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Table {
@@ -117,11 +119,11 @@ impl Table {
     /// What stands for a value whose key was destroyed.
     pub(super) fn marker(&self, column: &str, id: i64) -> String {
         if self.json.contains(&column) {
-            "\"[erased]\"".to_owned()
+            JSON_MARKER.to_owned()
         } else if self.unique.contains(&column) {
-            format!("[erased] {id}")
+            format!("{MARKER} {id}")
         } else {
-            "[erased]".to_owned()
+            MARKER.to_owned()
         }
     }
 }

@@ -9,7 +9,9 @@ use crate::{
     checkpoint::{coverage::Coverage, note::VerifierKey},
     config::Config,
     objects::Vault,
-    state::{Found, Store},
+    qwed::{Database, url::DatabaseUrl},
+    state::{Found, StateError, Store},
+    tombstones::{Graveyard, OpenError},
     verify::report::AnchorsReport,
 };
 
@@ -85,6 +87,53 @@ impl Anchors {
             time: anchored.map(|anchored| anchored.time.to_string()),
             unread_entries: None,
             findings: self.loaded.findings.clone(),
+        }
+    }
+}
+
+/// Opens QWED's database with the tombstones of erased entries.
+pub(super) struct Opener {
+    runtime: tokio::runtime::Runtime,
+    graveyard: Option<Graveyard>,
+}
+
+impl Opener {
+    /// One that knows the tombstones in the state database with this URL, if there is one.
+    pub(super) fn new(
+        url: Option<&str>,
+        origin: &str,
+        keys: &[VerifierKey],
+    ) -> anyhow::Result<Self> {
+        let runtime = runtime()?;
+        let graveyard = runtime.block_on(async {
+            let Some(url) = url else {
+                return Ok(None);
+            };
+            match Store::look(url).await? {
+                Found::Database { applied, known } if applied >= known => {}
+                _ => return Ok(None),
+            }
+            anyhow::Ok(Some(Graveyard {
+                store: Store::open(url, 3).await?,
+                origin: origin.to_owned(),
+                keys: keys.to_vec(),
+            }))
+        })?;
+        Ok(Self { runtime, graveyard })
+    }
+
+    pub(super) fn open(&self, url: &DatabaseUrl) -> Result<Database, OpenError> {
+        match &self.graveyard {
+            Some(graveyard) => graveyard.open(self.runtime.handle(), url),
+            None => Ok(Database::open(url)?),
+        }
+    }
+
+    /// Whether entries were erased since the tombstones up to this number of the ledger.
+    pub(super) fn has_newer(&self, newest: i64) -> Result<bool, StateError> {
+        match &self.graveyard {
+            Some(graveyard) => self.runtime.block_on(graveyard.has_newer(newest)),
+            None => Ok(false),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     verify::{
         CoverageReport,
         entry::EntryReport,
-        report::{Coverage, OrganizationReport, Report},
+        report::{Coverage, ErasedEntries, OrganizationReport, Report},
     },
 };
 
@@ -53,6 +53,14 @@ pub(super) fn report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
                 HumanCount(hidden)
             )?;
         }
+    }
+    for finding in &report.tombstones {
+        let style = colour(finding.severity);
+        writeln!(
+            out,
+            "erasure {style}{}{style:#}: {}",
+            finding.kind, finding.detail
+        )?;
     }
     anchors(out, report)?;
     for finding in &report.findings {
@@ -201,9 +209,27 @@ fn organization_line(
         (Some(id), None) => format!("{id} without hash"),
         (None, _) => "none".to_owned(),
     };
+    let erased = match organization.erased {
+        ErasedEntries {
+            anonymised: 0,
+            deleted: 0,
+        } => String::new(),
+        ErasedEntries {
+            anonymised,
+            deleted: 0,
+        } => format!(" ({} erased)", HumanCount(anonymised)),
+        ErasedEntries {
+            anonymised,
+            deleted,
+        } => format!(
+            " ({} erased, and {} deleted)",
+            HumanCount(anonymised),
+            HumanCount(deleted)
+        ),
+    };
     writeln!(
         out,
-        "{}: {} verified, {} legacy, {} failed, head {head}, {}/s",
+        "{}: {} verified{erased}, {} legacy, {} failed, head {head}, {}/s",
         count(answer.total_entries, "entry"),
         HumanCount(organization.verified_count()),
         HumanCount(organization.legacy_count),

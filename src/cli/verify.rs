@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Exit, Failure,
-    anchors::{Anchors, Sources, archived},
+    anchors::{Anchors, Opener, Sources, archived},
     progress, text,
 };
 use crate::{
@@ -43,6 +43,9 @@ configuration file. Nothing is ever written to QWED's database.
 
 Where the worker has anchored the trail, it is compared with the newest anchor: entries that were removed at its end, or written \
 anew by somebody who holds the signing key, are found only by that.";
+
+/// How often a verification begins anew because entries were erased meanwhile.
+const ATTEMPTS: u32 = 4;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -129,16 +132,28 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             _ => Failure::usage(error),
         })?;
     let ring = Arc::new(ring);
-    let database = Database::open(&url).map_err(Failure::could_not_check)?;
+    let opener = opener(arguments, &config).map_err(Failure::could_not_check)?;
     if arguments.entries.is_empty() {
         let scope = Scope {
             organizations: arguments.organizations.clone(),
             period,
         };
-        trails(arguments, &config, &database, &ring, &scope)
+        trails(arguments, &config, &opener, &url, &ring, &scope)
     } else {
+        let database = opener.open(&url).map_err(Failure::could_not_check)?;
         entries(arguments, &database, &ring)
     }
+}
+
+fn opener(arguments: &Arguments, config: &Config) -> anyhow::Result<Opener> {
+    let state = config.state_url();
+    let url = match arguments.anchors.as_deref() {
+        Some("none") => None,
+        Some("archive") | None => Some(state.expose()),
+        Some(url) => Some(url),
+    };
+    let keys = sources(arguments, config)?.keys;
+    Opener::new(url, &config.anchors.origin, &keys)
 }
 
 fn period(arguments: &Arguments) -> Result<Period, Failure> {
@@ -177,10 +192,12 @@ fn database_url(arguments: &Arguments, config: &Config) -> Result<DatabaseUrl, F
 fn trails(
     arguments: &Arguments,
     config: &Config,
-    database: &Database,
+    opener: &Opener,
+    url: &DatabaseUrl,
     ring: &Arc<KeyRing>,
     scope: &Scope,
 ) -> Result<Exit, Failure> {
+    let mut database = opener.open(url).map_err(Failure::could_not_check)?;
     let mut options = Options::configured(&config.verify, database.dialect());
     if let Some(max_findings) = arguments.max_findings {
         options.max_findings = max_findings as usize;
@@ -206,7 +223,14 @@ fn trails(
     let since = match (&anchored, arguments.since_anchor) {
         (Some(anchored), true) => {
             let organizations = &scope.organizations;
-            verify_since(database, ring, anchored, organizations, &options, &progress)
+            verify_since(
+                &database,
+                ring,
+                anchored,
+                organizations,
+                &options,
+                &progress,
+            )
         }
         _ => Ok(None),
     };
@@ -216,13 +240,24 @@ fn trails(
             unread_entries = Some(since.unread_entries);
             Ok(since.report)
         }
-        Ok(None) => verify::verify(database, ring, scope, &options, &progress),
+        Ok(None) => verify::verify(&database, ring, scope, &options, &progress),
         Err(error) => Err(error),
     };
+    let mut verified = verified;
+    // What was found may be an erasure that went on beside it.
+    for _ in 0..ATTEMPTS {
+        let Ok(report) = &verified else { break };
+        let newer = || opener.has_newer(report.newest_tombstones);
+        if report.verdict != Verdict::Tampered || !newer().map_err(Failure::could_not_check)? {
+            break;
+        }
+        database = opener.open(url).map_err(Failure::could_not_check)?;
+        verified = verify::verify(&database, ring, scope, &options, &progress);
+    }
     let verified = match (verified, &vouchers) {
         (Ok(mut report), Some(vouchers)) => {
             let (organizations, limit) = (&scope.organizations, options.max_findings);
-            let vouched = vouchers.vouch(database, organizations, limit, &mut report, &progress);
+            let vouched = vouchers.vouch(&database, organizations, limit, &mut report, &progress);
             match vouched {
                 Err(BackupError::Interrupted) => Err(VerifyError::Interrupted(Coverage {
                     entries: progress.rows(),

@@ -19,7 +19,6 @@ use crate::{
         coverage::{self, Checked, Coverage, Tiles},
         tiles::WIDTH,
     },
-    qwed::Database,
     runtime::job::{Context, Done, JobError, Outcome},
     trail::finding::AnchorFinding,
     verify::{CoverageReport, Since, report::AnchorsReport, verify_since, verify_tiles},
@@ -132,10 +131,9 @@ impl Partial<'_> {
             }
         }
         let anchored = Arc::clone(self.anchored);
-        let services = Arc::clone(&self.context.services);
         let checked = verification::run(self.context, move |work: &Work| {
             for group in &groups {
-                let database = Database::open(&services.qwed)?;
+                let database = work.reopen()?;
                 let (ring, options, progress) = (&work.ring, &work.options, &work.progress);
                 if !verify_tiles(&database, ring, &anchored, group, options, progress)? {
                     return Ok(false);

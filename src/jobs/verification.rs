@@ -2,14 +2,22 @@
 
 use std::sync::Arc;
 
-use super::{Services, follow};
+use tokio::runtime::Handle;
+
+use super::{Services, anchoring, follow};
 use crate::{
+    anchor,
     progress::Progress,
     qwed::{Database, ReadError, url::DatabaseUrl},
     runtime::job::{Context, JobError},
-    trail::keys::KeyRing,
-    verify::{Options, VerifyError},
+    state::Store,
+    tombstones::Graveyard,
+    trail::{finding::Verdict, keys::KeyRing},
+    verify::{Options, VerifyError, report::Report},
 };
+
+/// How often a verification begins anew because entries were erased meanwhile.
+const ATTEMPTS: u32 = 5;
 
 /// What verification works with.
 pub(super) struct Work {
@@ -17,6 +25,27 @@ pub(super) struct Work {
     pub(super) ring: Arc<KeyRing>,
     pub(super) options: Options<'static>,
     pub(super) progress: Arc<Progress>,
+    graveyard: Graveyard,
+    handle: Handle,
+    url: DatabaseUrl,
+}
+
+impl Work {
+    /// Opens the database once more, as it is now.
+    pub(super) fn reopen(&self) -> Result<Database, VerifyError> {
+        Ok(self.graveyard.open(&self.handle, &self.url)?)
+    }
+}
+
+/// Where tombstones are kept.
+pub(super) fn graveyard(services: &Services, store: &Store) -> Result<Graveyard, JobError> {
+    let anchors = &services.config.anchors;
+    let keys = anchor::public_keys(&services.config.anchor_key_file(), &anchors.public_keys);
+    Ok(Graveyard {
+        store: store.clone(),
+        origin: anchors.origin.clone(),
+        keys: keys.map_err(anchoring::decide)?,
+    })
 }
 
 /// Runs `work` on threads of its own, passes its progress on, and stops it when the job is to stop.
@@ -27,14 +56,19 @@ pub(super) async fn run<T: Send + 'static>(
     let services = Arc::clone(&context.services);
     let progress = Arc::new(Progress::default());
     let inner = Arc::clone(&progress);
+    let graveyard = graveyard(&services, &context.store)?;
+    let handle = Handle::current();
     let thread = tokio::task::spawn_blocking(move || {
-        let url: &DatabaseUrl = &services.qwed;
-        let database = Database::open(url)?;
+        let url = services.qwed.clone();
+        let database = graveyard.open(&handle, &url)?;
         let work_with = Work {
             options: Options::configured(&services.config.verify, database.dialect()),
             database,
             ring: Arc::clone(&services.ring),
             progress: inner,
+            graveyard,
+            handle,
+            url,
         };
         work(&work_with)
     });
@@ -43,11 +77,35 @@ pub(super) async fn run<T: Send + 'static>(
     result.map_err(JobError::retry)?.map_err(decide)
 }
 
+/// Runs `first`, and, if what it found may be an erasure that went on beside it, `again` until none did.
+pub(super) async fn settled(
+    context: &Context<Services>,
+    first: impl FnOnce(&Work) -> Result<Report, VerifyError> + Send + 'static,
+    again: impl Fn(&Work) -> Result<Report, VerifyError> + Clone + Send + 'static,
+) -> Result<Report, JobError> {
+    let mut report = run(context, first).await?;
+    for _ in 1..ATTEMPTS {
+        let newest = report.newest_tombstones;
+        if report.verdict != Verdict::Tampered {
+            return Ok(report);
+        }
+        let graveyard = graveyard(&context.services, &context.store)?;
+        if !graveyard.has_newer(newest).await.map_err(JobError::retry)? {
+            return Ok(report);
+        }
+        report = run(context, again.clone()).await?;
+    }
+    Err(JobError::retry(anyhow::anyhow!(
+        "entries were erased all the time while the trail was verified"
+    )))
+}
+
 /// Whether trying again may help.
 fn decide(error: VerifyError) -> JobError {
     let is_permanent = match &error {
         VerifyError::NoOrganization { .. } | VerifyError::OtherPlan(_) => true,
         VerifyError::Read(ReadError::NotQwed { .. }) => true,
+        VerifyError::State(error) => !error.is_transient(),
         VerifyError::Read(_) | VerifyError::Interrupted(_) | VerifyError::Threads { .. } => false,
     };
     if is_permanent {

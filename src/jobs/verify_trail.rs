@@ -28,7 +28,7 @@ use crate::{
     qwed::Period,
     runtime::job::{Context, Done, Job, JobError, Outcome, Wait},
     state::jobs::State,
-    trail::finding::AnchorFinding,
+    trail::finding::{AnchorFinding, Verdict},
     verify::{
         Options, Scope, VerifyError,
         part::Part,
@@ -73,6 +73,9 @@ struct Memo {
     /// What is wrong with the anchors.
     #[serde(default)]
     findings: Vec<AnchorFinding>,
+    /// The number in the ledger of the newest tombstones before anything was read.
+    #[serde(default)]
+    tombstones: i64,
 }
 
 impl Job<Services> for VerifyTrail {
@@ -160,13 +163,16 @@ impl VerifyTrail {
                 anchored: anchored.as_deref(),
                 ..work.options
             };
-            plan(work, &options, &scope, cut, piece_entries)
+            let plan = plan(work, &options, &scope, cut, piece_entries)?;
+            Ok((plan, work.database.erased().newest()))
         });
+        let (plan, tombstones) = plan.await?;
         let memo = Memo {
             started,
-            plan: plan.await?,
+            plan,
             anchor,
             findings: loaded.findings,
+            tombstones,
         };
         if memo.plan.pieces.is_empty() {
             return self.conclude(context, memo).await;
@@ -196,6 +202,7 @@ impl VerifyTrail {
             plan,
             anchor,
             findings,
+            tombstones,
         } = memo;
         let mut findings = findings;
         let anchored = match anchor {
@@ -224,7 +231,15 @@ impl VerifyTrail {
         let is_partial = plan.scope.period != Period::default();
         let is_whole = !is_partial && self.organizations.is_empty();
         let inner = anchored.clone();
-        let concluded = verification::run(context, move |work: &Work| {
+        let whole = move |work: &Work| {
+            let options = Options {
+                anchored: inner.as_deref(),
+                ..work.options
+            };
+            crate::verify::verify(&work.database, &work.ring, &scope, &options, &work.progress)
+        };
+        let (inner, again) = (anchored.clone(), whole.clone());
+        let concluded = move |work: &Work| {
             let options = Options {
                 anchored: inner.as_deref(),
                 ..work.options
@@ -239,17 +254,18 @@ impl VerifyTrail {
             );
             match concluded {
                 // The keys are others than when it was planned: what the pieces found is void.
-                Err(VerifyError::OtherPlan(_)) => crate::verify::verify(
-                    &work.database,
-                    &work.ring,
-                    &scope,
-                    &options,
-                    &work.progress,
-                ),
+                Err(VerifyError::OtherPlan(_)) => whole(work),
+                // A piece may have been read before somebody was erased, and another after.
+                Ok(report)
+                    if report.verdict == Verdict::Tampered
+                        && tombstones < report.newest_tombstones =>
+                {
+                    whole(work)
+                }
                 concluded => concluded,
             }
-        });
-        let mut report = concluded.await?;
+        };
+        let mut report = verification::settled(context, concluded, again).await?;
         let ended = context.services.clock.now();
         report.set_times(started, ended);
         report.set_anchors(anchors);

@@ -189,6 +189,12 @@ impl Database {
         Self { erased, ..self }
     }
 
+    /// The tombstones that readers go by.
+    #[must_use]
+    pub fn erased(&self) -> &Tombstones {
+        &self.erased
+    }
+
     /// How many readers may work side by side and still see the same state.
     #[must_use]
     pub fn max_readers(&self) -> usize {

@@ -70,6 +70,35 @@ impl Store {
         rows.iter().map(LedgerRow::read).collect()
     }
 
+    /// Entries of one act, `limit` of them after this number, in order.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn ledger_of(
+        &self,
+        act: &str,
+        number: i64,
+        limit: u32,
+    ) -> Result<Vec<LedgerRow>, StateError> {
+        let select = format!(
+            "SELECT {ENTRY} FROM ledger WHERE act = $1 AND number > $2 ORDER BY number LIMIT $3"
+        );
+        let select = self.query(&select).bind(act.to_owned()).bind(number);
+        let rows = self.read(select.bind(i64::from(limit))).await?;
+        rows.iter().map(LedgerRow::read).collect()
+    }
+
+    /// The number of the newest entry of an act; 0 if there is none.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn newest_of(&self, act: &str) -> Result<i64, StateError> {
+        let select = "SELECT coalesce(max(number), 0) AS number FROM ledger WHERE act = $1";
+        let select = self.query(select).bind(act.to_owned());
+        let rows = self.read(select).await?;
+        rows.first().map_or(Ok(0), |row| column(row, "number"))
+    }
+
     /// The newest entries, `limit` of them, the newest first; of one act, or of all.
     ///
     /// # Errors

@@ -258,6 +258,10 @@ pub fn looks_anonymised(row: &Row<'_>) -> bool {
 pub struct Tombstones {
     /// In order of id.
     list: Vec<Tombstone>,
+    /// What is wrong with others, which count for nothing.
+    problems: Vec<String>,
+    /// The number under which the newest were kept.
+    newest: i64,
 }
 
 impl Tombstones {
@@ -267,7 +271,32 @@ impl Tombstones {
         list.reverse();
         list.sort_by_key(Tombstone::id);
         list.dedup_by_key(|tombstone| tombstone.id);
-        Self { list }
+        Self {
+            list,
+            ..Self::default()
+        }
+    }
+
+    /// Notes what is wrong with others, and the number under which the newest were kept.
+    #[must_use]
+    pub fn kept(self, newest: i64, problems: Vec<String>) -> Self {
+        Self {
+            problems,
+            newest,
+            ..self
+        }
+    }
+
+    /// What is wrong with tombstones that count for nothing, a sentence each.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// The number under which the newest were kept; 0 if there were none.
+    #[must_use]
+    pub fn newest(&self) -> i64 {
+        self.newest
     }
 
     /// Whether there are none.

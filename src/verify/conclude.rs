@@ -129,7 +129,7 @@ impl Asked {
         if let Some(anchored) = anchored {
             compare::nothing(anchored, &mut organizations, |id| self.is_wanted(id));
         }
-        Report::new(database.dialect(), ring, &[], organizations)
+        Report::new(database.dialect(), ring, &[], organizations).judged_by(database.erased())
     }
 }
 
@@ -220,12 +220,10 @@ impl Case<'_> {
                 *sum += entries;
             }
         }
-        Ok(Report::new(
-            scanner.dialect(),
-            ring,
-            &signed_by_key,
-            organizations,
-        ))
+        Ok(
+            Report::new(scanner.dialect(), ring, &signed_by_key, organizations)
+                .judged_by(scanner.erased()),
+        )
     }
 }
 

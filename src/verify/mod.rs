@@ -37,6 +37,8 @@ use crate::{
     config,
     progress::Progress,
     qwed::{Database, Dialect, Period, ReadError},
+    state::StateError,
+    tombstones::OpenError,
     trail::keys::KeyRing,
 };
 
@@ -99,6 +101,9 @@ pub enum VerifyError {
     /// The database could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The tombstones of erased entries could not be read.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// An organisation that was asked for does not exist.
     #[error("there is no organisation {id}; the database has {known}")]
     NoOrganization {
@@ -121,6 +126,15 @@ pub enum VerifyError {
     /// A plan, and what it is to be concluded with, are not of one verification.
     #[error("the plan of this verification cannot be concluded: {0}; start it anew")]
     OtherPlan(String),
+}
+
+impl From<OpenError> for VerifyError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Read(error) => Self::Read(error),
+            OpenError::State(error) => Self::State(error),
+        }
+    }
 }
 
 /// Verifies what `scope` says with the keys of `ring`.

@@ -12,6 +12,7 @@ use crate::{
         finding::{AnchorFinding, Finding, Kind, Severity, Verdict},
         keys::KeyRing,
         segment::Segment,
+        tombstone::Tombstones,
     },
 };
 
@@ -43,6 +44,12 @@ pub struct Report {
     pub keys: Vec<KeyUse>,
     /// What was found outside the trails: weak keys.
     pub findings: Vec<KeyFinding>,
+    /// What is wrong with tombstones of erased entries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tombstones: Vec<AnchorFinding>,
+    /// The number in the ledger of the newest tombstones that were known.
+    #[serde(skip)]
+    pub newest_tombstones: i64,
     /// What anchors say; none if the verification was to go without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors: Option<AnchorsReport>,
@@ -338,7 +345,25 @@ impl Report {
     /// Takes the verdict anew from those on the organisations, after they changed.
     pub(crate) fn judge_again(&mut self) {
         let verdicts = self.organizations.iter().map(|it| it.verdict);
-        self.verdict = verdicts.max().unwrap_or(Verdict::Intact);
+        let of_tombstones = self.tombstones.iter().map(|it| Verdict::of(it.severity));
+        self.verdict = verdicts
+            .chain(of_tombstones)
+            .max()
+            .unwrap_or(Verdict::Intact);
+    }
+
+    /// Notes by which tombstones erased entries were judged.
+    #[must_use]
+    pub(super) fn judged_by(mut self, tombstones: &Tombstones) -> Self {
+        let problems = tombstones.problems().iter();
+        let finding =
+            |problem: &String| AnchorFinding::new(Kind::TombstoneInvalid, problem.clone());
+        self.tombstones = problems.map(finding).collect();
+        self.newest_tombstones = tombstones.newest();
+        if !self.tombstones.is_empty() {
+            self.verdict = Verdict::Tampered;
+        }
+        self
     }
 
     /// Adds what was found about the anchors.
@@ -385,6 +410,8 @@ impl Report {
             entries_per_second: 0,
             keys: keys.collect(),
             findings: findings.collect(),
+            tombstones: Vec::new(),
+            newest_tombstones: 0,
             anchors: None,
             coverage: None,
             organizations,

@@ -26,6 +26,7 @@ use crate::{
         row::Row,
         segment::Folder,
         time::{self, Time},
+        tombstone::Tombstones,
     },
 };
 
@@ -172,6 +173,10 @@ impl<'a> Scanner<'a> {
             folder: *folder,
             anchored: self.anchored,
         }
+    }
+
+    pub(super) fn erased(&self) -> &Tombstones {
+        self.database.erased()
     }
 
     pub(super) fn dialect(&self) -> Dialect {
