@@ -57,6 +57,10 @@ pub enum Act {
     ErasureExtended,
     /// Who was erased before was erased again, after a restore.
     ErasureReplayed,
+    /// A legal hold was placed.
+    PlaceHold,
+    /// A legal hold was released.
+    ReleaseHold,
 }
 
 impl Act {
@@ -79,6 +83,8 @@ impl Act {
             Self::ErasureCancelled => "erasure.cancelled",
             Self::ErasureExtended => "erasure.extended",
             Self::ErasureReplayed => "erasure.replayed",
+            Self::PlaceHold => "hold.placed",
+            Self::ReleaseHold => "hold.released",
         }
     }
 }
