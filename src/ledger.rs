@@ -124,11 +124,11 @@ pub struct Scribe<'a> {
 }
 
 impl Scribe<'_> {
-    /// Adds an entry in the transaction of the act.
+    /// Adds an entry in the transaction of the act, and answers its number.
     ///
     /// # Errors
     /// If the database fails, or the entry cannot be signed.
-    pub async fn append(&self, tx: &mut Tx, act: Act, detail: Value) -> Result<(), StateError> {
+    pub async fn append(&self, tx: &mut Tx, act: Act, detail: Value) -> Result<i64, StateError> {
         let head = tx.ledger_head().await?;
         let refused = |error: String| StateError::Refused(format!("ledger: {error}"));
         let number = head.as_ref().map_or(0, |head| head.number).checked_add(1);
@@ -156,7 +156,8 @@ impl Scribe<'_> {
             sha256: Digest::of(note.as_bytes()).to_string(),
             note,
         };
-        tx.insert_ledger(&row).await
+        tx.insert_ledger(&row).await?;
+        Ok(row.number)
     }
 
     /// Adds an entry about what needs no other write.

@@ -99,6 +99,21 @@ impl Graveyard {
         self.load(completed).await
     }
 
+    /// The tombstones in an entry of the ledger; none if there are none in it, or it is not authentic.
+    ///
+    /// # Errors
+    /// If our database fails.
+    pub async fn batch(&self, number: i64) -> Result<Option<Batch>, StateError> {
+        let before = number.saturating_sub(1);
+        let rows = self
+            .store
+            .ledger_of(Act::Tombstones.name(), before, 1)
+            .await?;
+        let row = rows.first().filter(|row| row.number == number);
+        let entry = row.and_then(|row| ledger::open(row, &self.origin, &self.keys).ok());
+        Ok(entry.and_then(|entry| serde_json::from_value(entry.detail).ok()))
+    }
+
     async fn completed(&self) -> Result<Ended, StateError> {
         let mut requests = HashSet::new();
         let problems = self.each(Act::ErasureCompleted, |_, detail| {

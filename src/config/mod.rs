@@ -40,7 +40,8 @@ pub use objects::{LockMode, Objects};
 pub use ring::KeyConfig;
 pub use secret::Secret;
 pub use sections::{
-    Amqp, Anchors, ApiKeys, Backup, Cut, Http, Log, LogFormat, Metrics, Qwed, State, Verify,
+    Amqp, Anchors, ApiKeys, Approval, Backup, Cut, EraseActivity, EraseEntries, EraseKeys, Erasure,
+    Http, Log, LogFormat, Metrics, Qwed, State, Verify,
 };
 
 /// The file that ships with the program: every key, commented, with its default.
@@ -68,6 +69,8 @@ pub struct Config {
     pub anchors: Anchors,
     /// The archive of the trail.
     pub backup: Backup,
+    /// Erasure of data subjects.
+    pub erasure: Erasure,
     /// The age of QWED's API keys.
     pub keys: ApiKeys,
     /// The Prometheus endpoint.
@@ -145,6 +148,13 @@ impl Config {
         own.or_else(|| self.qwed_url())
     }
 
+    /// The role that erases; none if it is unknown, as QWED's database is.
+    #[must_use]
+    pub fn erase_url(&self) -> Option<&Secret> {
+        let own = Some(&self.erasure.database_url).filter(|url| !url.is_empty());
+        own.or_else(|| self.qwed_url())
+    }
+
     /// The rules that no type can hold, all sections'.
     #[must_use]
     pub fn validate(&self) -> Vec<Invalid> {
@@ -158,6 +168,7 @@ impl Config {
         broken.extend(self.jobs.validate());
         broken.extend(self.anchors.validate());
         broken.extend(self.backup.validate());
+        broken.extend(self.erasure.validate());
         broken.extend(self.keys.validate());
         broken.extend(self.log.validate());
         broken

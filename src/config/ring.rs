@@ -75,6 +75,32 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The keys of services that sign requests for erasure; none where there are none.
+    ///
+    /// # Errors
+    /// If one that is listed cannot be had.
+    pub fn producers(
+        &self,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Vec<Key>, ConfigError> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let mut keys: Vec<Key> = Vec::new();
+        for key in &self.erasure.producers {
+            let key = key.load(&set)?;
+            if keys.iter().any(|other| other.id() == key.id()) {
+                let problem = "has the same id as another".to_owned();
+                return Err(ConfigError::Key {
+                    id: key.id().to_owned(),
+                    problem,
+                });
+            }
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+}
+
 impl KeyConfig {
     fn load(&self, set: &impl Fn(&str) -> Option<OsString>) -> Result<Key, ConfigError> {
         let fail = |problem: String| ConfigError::Key {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 use super::{Invalid, KeyConfig, Secret};
@@ -231,6 +231,91 @@ pub enum LogFormat {
     Text,
     /// For machines: one JSON document each.
     Json,
+}
+
+/// Erasure of data subjects.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Erasure {
+    /// A role that may erase in QWED's database; see [`super::Config::erase_url`].
+    pub database_url: Secret,
+    /// The file that holds it instead.
+    pub database_url_file: PathBuf,
+    /// Who approves what is planned.
+    pub approval: Approval,
+    /// Services whose signed requests need no other approval.
+    pub producers: Vec<KeyConfig>,
+    /// What is done with entries of the trail.
+    pub entries: EraseEntries,
+    /// What is done with security events.
+    pub security_events: EraseEntries,
+    /// What is done with API keys, once they are revoked.
+    pub api_keys: EraseKeys,
+    /// What is done with activities of the subject's agents.
+    pub agent_activity: EraseActivity,
+    /// What is done with the user itself.
+    pub user: EraseEntries,
+    /// Whether others' entries are searched for the subject's address when an erasure is planned.
+    pub find_mentions: bool,
+    /// Rows beyond which a plan is refused unless that is allowed for it.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub max_rows: u32,
+    /// Days before its time is over at which a request is warned of.
+    #[schemars(range(min = 1, max = 60))]
+    pub warn_days: u32,
+}
+
+/// Who approves an erasure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Approval {
+    /// Somebody, by a command.
+    Manual,
+    /// A producer, by its signature.
+    Signed,
+}
+
+/// What is done with rows that the trail, or somebody else, may need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EraseEntries {
+    /// Personal columns are replaced by a marker.
+    Anonymise,
+    /// Rows are deleted.
+    Delete,
+}
+
+/// What is done with API keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EraseKeys {
+    /// They are deleted.
+    Delete,
+    /// They stay, revoked and nobody's.
+    Detach,
+}
+
+/// What is done with activities of agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EraseActivity {
+    /// Personal columns are replaced by a marker.
+    Anonymise,
+    /// Nothing.
+    Keep,
+}
+
+impl Erasure {
+    /// What is wrong with the values.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Invalid> {
+        let mut broken = Vec::new();
+        if self.approval == Approval::Signed && self.producers.is_empty() {
+            let problem = "is \"signed\", and erasure.producers names nobody who could sign";
+            broken.push(Invalid::new("erasure.approval", problem));
+        }
+        broken
+    }
 }
 
 /// Checks that a URL that is set has one of these schemes. The rest is for who connects.

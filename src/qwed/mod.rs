@@ -7,6 +7,7 @@
 
 pub mod api_keys;
 mod copy;
+pub mod erase;
 mod erased;
 pub mod owned;
 pub mod postgres;

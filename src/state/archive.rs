@@ -75,6 +75,23 @@ impl Store {
         rows.iter().map(ArchiveObject::read).collect()
     }
 
+    /// Segments with rows of an organisation that are about people, those that later ones replaced included.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn archived_segments(
+        &self,
+        organization: &str,
+    ) -> Result<Vec<ArchiveObject>, StateError> {
+        let select = format!(
+            "SELECT {OBJECT} FROM archive_object WHERE kind = 'segment' AND stored_at IS NOT NULL \
+             AND organization IN ($1, '') AND relation NOT IN ('organization', 'resourcequota') ORDER BY name"
+        );
+        let select = self.query(&select).bind(organization.to_owned());
+        let rows = self.read(select).await?;
+        rows.iter().map(ArchiveObject::read).collect()
+    }
+
     /// Notes that an object is about to be put, and answers what is noted of it: an object of this name may have been noted
     /// before.
     ///

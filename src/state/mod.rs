@@ -13,6 +13,7 @@ mod api_keys;
 pub mod archive;
 pub mod coverage;
 pub mod data_keys;
+pub mod erasures;
 #[cfg(feature = "probe")]
 pub mod fault;
 pub mod holds;

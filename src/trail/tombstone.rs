@@ -172,6 +172,18 @@ impl Tombstone {
         self.is_completed = true;
     }
 
+    /// Whether it was made of this row, erased or not. Ids come again when a database is put back to an earlier state, and
+    /// stand for other entries then.
+    #[must_use]
+    pub fn fits(&self, row: &Row<'_>) -> bool {
+        let is_same = match (&self.left, &self.gone) {
+            (Some(left), _) => columns::digest_with_signature(&anonymise(row)) == *left,
+            (None, Some(gone)) => row.entry_hash == Value::Text(&gone.entry_hash),
+            (None, None) => false,
+        };
+        is_same && row.organization_id.integer() == Some(self.organization_id)
+    }
+
     /// What the tombstone says of the row with its id.
     #[must_use]
     pub fn on<'a>(&'a self, row: &Row<'_>) -> Option<Erased<'a>> {
@@ -182,7 +194,7 @@ impl Tombstone {
         if is_left {
             Some(Erased::As(self))
         } else {
-            self.is_completed.then_some(Erased::Undone)
+            (self.is_completed && self.fits(row)).then_some(Erased::Undone)
         }
     }
 

@@ -229,7 +229,8 @@ fn a_server_is_drilled_on_and_left_clean() {
     block_on(async {
         let test = TestStore::sqlite().await;
         let server = Postgres::start();
-        let (site, _) = Site::generated(2, 300);
+        // Enough that it is seen at work.
+        let (site, _) = Site::generated(2, 20_000);
         site.anchor(&test.store).await;
         site.backup(&test.store).await;
         let url = server.url("postgres");
@@ -268,7 +269,7 @@ fn a_server_is_drilled_on_and_left_clean() {
         let drilled = backup::drill(plan, site.now, &Default::default()).await;
         let drilled = drilled.expect("an answer");
         assert_eq!((drilled.passed, &drilled.problems), (true, &vec![]));
-        assert_eq!((drilled.same_as_live, drilled.anchors), (300, 1));
+        assert_eq!((drilled.same_as_live, drilled.anchors), (20_000, 1));
         assert_eq!(server.psql("postgres", databases).trim(), "");
     });
 }
