@@ -64,19 +64,24 @@ impl Service {
         environment: &Environment,
         stop: &CancellationToken,
     ) -> anyhow::Result<Option<Self>> {
-        let qwed = config.qwed_url().context(
+        let qwed_url = config.qwed_url().context(
             "which QWED database? Set qwed.database_url in the configuration, or DATABASE_URL as for QWED",
         )?;
-        let qwed: DatabaseUrl = qwed.expose().parse()?;
+        let qwed: DatabaseUrl = qwed_url.expose().parse()?;
         let flag = config
             .flag_url()
             .map(|url| url.expose().parse())
             .transpose()?;
+        let erase = config.erase_url().unwrap_or(qwed_url);
+        let erase: DatabaseUrl = erase.expose().parse()?;
+        let producers = config.producers(|name| environment.get(name))?;
         let ring = config.key_ring(|name| environment.get(name))?;
         let metrics = Metrics::new();
         let services = Arc::new(Services {
             qwed,
             flag,
+            erase,
+            producers,
             ring: Arc::new(ring),
             clock: Clock,
             metrics: metrics.clone(),

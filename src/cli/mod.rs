@@ -9,6 +9,7 @@ mod connect;
 mod dead;
 mod demo;
 mod enqueue;
+mod erase;
 mod hold;
 mod job;
 mod jobs;
@@ -106,6 +107,8 @@ enum Command {
     Keygen(keygen::Arguments),
     /// What was done that an auditor asks about: list it, verify it
     Ledger(ledger::Arguments),
+    /// Erase data subjects: requests, plans, approvals, certificates
+    Erase(Box<erase::Arguments>),
     /// Keep users or organisations from being erased
     Hold(hold::Arguments),
     /// Look at schedules, pause them or run one now
@@ -139,6 +142,7 @@ pub fn run() -> ExitCode {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),
+        Command::Erase(arguments) => erase::run(&arguments),
         Command::Hold(arguments) => hold::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Enqueue(arguments) => enqueue::run(*arguments),

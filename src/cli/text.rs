@@ -285,7 +285,7 @@ pub(super) fn entries(out: &mut dyn Write, entries: &[EntryReport]) -> io::Resul
     Ok(())
 }
 
-fn count(number: u64, noun: &str) -> String {
+pub(super) fn count(number: u64, noun: &str) -> String {
     let number_text = HumanCount(number);
     match (number, noun) {
         (1, _) => format!("1 {noun}"),

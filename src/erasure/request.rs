@@ -293,6 +293,12 @@ impl Request {
         }
     }
 
+    /// Whether this job or command took it in.
+    #[must_use]
+    pub fn is_from(&self, source: &str) -> bool {
+        self.source == source
+    }
+
     /// Remembers where its tombstones are.
     pub(super) fn note_entries(&mut self, numbers: &[i64]) {
         if std::mem::take(&mut self.buries) {

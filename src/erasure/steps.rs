@@ -1,6 +1,6 @@
 //! What people do with a request: approve, take back, prolong; and what time does.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{
@@ -175,18 +175,4 @@ fn reason_of(text: &str) -> Result<String, ErasureError> {
             "a reason has at most {MAX_REASON_CHARS} characters"
         ))),
     }
-}
-
-/// Whether a request waits for nobody but us.
-#[must_use]
-pub fn can_go_on(request: &Request, _now: Timestamp) -> bool {
-    matches!(
-        request.state,
-        State::Received
-            | State::Planned
-            | State::Approved
-            | State::Executing
-            | State::WaitingForHead
-            | State::OnHold
-    )
 }

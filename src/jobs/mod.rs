@@ -6,7 +6,9 @@ pub mod anchor;
 mod anchoring;
 pub mod backup;
 pub mod check_api_keys;
+pub mod continue_erasures;
 pub mod drill;
+pub mod erase_subject;
 mod partial;
 #[cfg(feature = "probe")]
 pub mod probe;
@@ -28,7 +30,7 @@ use crate::{
         job::Context,
         registry::{Registry, Tuning},
     },
-    trail::keys::KeyRing,
+    trail::keys::{Key, KeyRing},
 };
 
 /// How often a run's progress is passed on.
@@ -73,6 +75,10 @@ pub struct Services {
     pub qwed: DatabaseUrl,
     /// The database under a role that may flag API keys, where that is another.
     pub flag: Option<DatabaseUrl>,
+    /// The database under a role that may erase; the same where that is no other.
+    pub erase: DatabaseUrl,
+    /// Services whose signed requests for erasure are believed.
+    pub producers: Vec<Key>,
     /// The keys that may have signed the trail.
     pub ring: Arc<KeyRing>,
     /// The time.
@@ -88,7 +94,9 @@ pub fn registry(config: &Config) -> Registry<Services> {
         .with::<anchor::Anchor>()
         .with::<backup::Backup>()
         .with::<check_api_keys::CheckApiKeys>()
+        .with::<continue_erasures::ContinueErasures>()
         .with::<drill::Drill>()
+        .with::<erase_subject::EraseSubject>()
         .with::<verify_piece::VerifyPiece>()
         .with::<verify_trail::VerifyTrail>();
     #[cfg(feature = "probe")]

@@ -19,7 +19,11 @@ pub use file::{Misfire, MisfirePolicy, Overlap, Schedule};
 pub use load::{check, load};
 
 /// The schedules that ship with the program: file name and text.
-pub const SHIPPED: [(&str, &str); 5] = [
+pub const SHIPPED: [(&str, &str); 6] = [
+    (
+        "continue_erasures.toml",
+        include_str!("../../../jobs/continue_erasures.toml"),
+    ),
     (
         "daily_key_check.toml",
         include_str!("../../../jobs/daily_key_check.toml"),
