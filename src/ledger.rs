@@ -39,6 +39,10 @@ pub enum Act {
     RestartArchive,
     /// Data keys were wrapped with another key-encryption key.
     Rewrap,
+    /// A legal hold was placed.
+    PlaceHold,
+    /// A legal hold was released.
+    ReleaseHold,
 }
 
 impl Act {
@@ -52,6 +56,8 @@ impl Act {
             Self::RecoverKeys => "archive.recover_keys",
             Self::RestartArchive => "archive.restart",
             Self::Rewrap => "archive.rewrap",
+            Self::PlaceHold => "hold.placed",
+            Self::ReleaseHold => "hold.released",
         }
     }
 }

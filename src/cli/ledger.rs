@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use super::{
     verify::{Format, print, print_json},
 };
 use crate::{
-    backup,
+    anchor, backup,
     checkpoint::note::SecretKey,
     clock::Clock,
     config::Config,
@@ -34,6 +35,8 @@ Exit codes:
   1  entries are missing or not what was signed
   2  wrong usage or configuration
   3  the database cannot be reached";
+
+const NO_KEY: &str = "not in the ledger: the anchor key, which signs entries, is not here";
 
 /// What `ledger` takes.
 #[derive(Debug, Args)]
@@ -82,6 +85,26 @@ pub(super) fn actor(command: &str) -> String {
     }
 }
 
+/// Runs what adds entries in transactions of its own; without a key it says that there will be none.
+pub(super) async fn with_scribe<T>(
+    config: &Config,
+    command: &str,
+    act: impl AsyncFnOnce(&str, Timestamp, Option<&Scribe<'_>>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let (actor, now) = (actor(command), Clock.now());
+    let key = anchor::load_key(&config.anchor_key_file())?;
+    let scribe = key.as_ref().map(|key| Scribe {
+        origin: &config.anchors.origin,
+        key,
+        actor: &actor,
+        now,
+    });
+    if scribe.is_none() {
+        eprintln!("{NO_KEY}");
+    }
+    act(&actor, now, scribe.as_ref()).await
+}
+
 /// Adds an entry; without a key it says that it did not.
 pub(super) async fn record(
     store: &Store,
@@ -92,7 +115,7 @@ pub(super) async fn record(
     detail: Value,
 ) -> anyhow::Result<()> {
     let Some(key) = key else {
-        eprintln!("not in the ledger: the anchor key, which signs entries, is not here");
+        eprintln!("{NO_KEY}");
         return Ok(());
     };
     let scribe = Scribe {

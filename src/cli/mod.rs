@@ -9,6 +9,7 @@ mod connect;
 mod dead;
 mod demo;
 mod enqueue;
+mod hold;
 mod job;
 mod jobs;
 mod keygen;
@@ -105,6 +106,8 @@ enum Command {
     Keygen(keygen::Arguments),
     /// What was done that an auditor asks about: list it, verify it
     Ledger(ledger::Arguments),
+    /// Keep users or organisations from being erased
+    Hold(hold::Arguments),
     /// Look at schedules, pause them or run one now
     Schedules(schedules::Arguments),
     /// Queue a job
@@ -136,6 +139,7 @@ pub fn run() -> ExitCode {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),
+        Command::Hold(arguments) => hold::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Enqueue(arguments) => enqueue::run(*arguments),
         Command::Jobs(arguments) => jobs::run(&arguments),

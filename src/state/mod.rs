@@ -15,6 +15,7 @@ pub mod coverage;
 pub mod data_keys;
 #[cfg(feature = "probe")]
 pub mod fault;
+pub mod holds;
 pub mod inbox;
 pub mod jobs;
 pub mod ledger;

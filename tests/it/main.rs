@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod diagnosis;
 mod fixtures;
+mod holds;
 mod ledger;
 mod limits;
 mod live_writer;
