@@ -9,6 +9,8 @@
 //! who acts ──▶ append (in the act's own transaction) ──▶ ledger ──▶ backup ──▶ archive
 //! ```
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,6 +41,8 @@ pub enum Act {
     RestartArchive,
     /// Data keys were wrapped with another key-encryption key.
     Rewrap,
+    /// A consent chain grew: how long it is now, and what its newest record hashes to.
+    ConsentHead,
     /// A legal hold was placed.
     PlaceHold,
     /// A legal hold was released.
@@ -56,6 +60,7 @@ impl Act {
             Self::RecoverKeys => "archive.recover_keys",
             Self::RestartArchive => "archive.restart",
             Self::Rewrap => "archive.rewrap",
+            Self::ConsentHead => "consent.head",
             Self::PlaceHold => "hold.placed",
             Self::ReleaseHold => "hold.released",
         }
@@ -175,6 +180,57 @@ pub fn detail(row: &LedgerRow) -> Value {
     let note = Note::from_bytes(row.note.as_bytes()).ok();
     let entry = note.and_then(|note| serde_json::from_str::<Entry>(note.text()).ok());
     entry.map_or(Value::Null, |entry| entry.detail)
+}
+
+/// Where a consent chain ended, by the newest entry about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentHead {
+    /// How many records it had.
+    pub records: i64,
+    /// What the newest of them hashes to.
+    pub hash: String,
+    /// The entry's number.
+    pub entry: i64,
+}
+
+/// The ends of all consent chains, by organisation. Only what one of `keys` signed counts.
+///
+/// # Errors
+/// If the database fails.
+pub async fn consent_heads(
+    store: &Store,
+    origin: &str,
+    keys: &[VerifierKey],
+) -> Result<BTreeMap<i64, ConsentHead>, StateError> {
+    let mut heads = BTreeMap::new();
+    let mut after = 0;
+    loop {
+        let page = store
+            .ledger_of_act(Act::ConsentHead.name(), after, PAGE)
+            .await?;
+        let Some(last) = page.last() else {
+            return Ok(heads);
+        };
+        after = last.number;
+        for row in &page {
+            let Ok(entry) = open(row, origin, keys) else {
+                continue;
+            };
+            let number = |name: &str| entry.detail[name].as_i64();
+            if let (Some(organization), Some(records), Some(hash)) = (
+                number("organization_id"),
+                number("records"),
+                entry.detail["head_hash"].as_str(),
+            ) {
+                let head = ConsentHead {
+                    records,
+                    hash: hash.to_owned(),
+                    entry: entry.number,
+                };
+                heads.insert(organization, head);
+            }
+        }
+    }
 }
 
 /// What verifying the ledger came to.

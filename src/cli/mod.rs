@@ -6,6 +6,7 @@ mod archive;
 mod audit;
 mod config;
 mod connect;
+mod consent;
 mod dead;
 mod demo;
 mod enqueue;
@@ -24,6 +25,7 @@ mod store;
 mod table;
 mod text;
 mod verify;
+mod verify_ledger;
 mod wait;
 mod when;
 
@@ -106,6 +108,8 @@ enum Command {
     Keygen(keygen::Arguments),
     /// What was done that an auditor asks about: list it, verify it
     Ledger(ledger::Arguments),
+    /// Record who consents to what, and look it up
+    Consent(consent::Arguments),
     /// Keep users or organisations from being erased
     Hold(hold::Arguments),
     /// Look at schedules, pause them or run one now
@@ -139,6 +143,7 @@ pub fn run() -> ExitCode {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),
+        Command::Consent(arguments) => consent::run(&arguments),
         Command::Hold(arguments) => hold::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Enqueue(arguments) => enqueue::run(*arguments),

@@ -40,7 +40,8 @@ pub use objects::{LockMode, Objects};
 pub use ring::KeyConfig;
 pub use secret::Secret;
 pub use sections::{
-    Amqp, Anchors, ApiKeys, Backup, Cut, Http, Log, LogFormat, Metrics, Qwed, State, Verify,
+    Amqp, Anchors, ApiKeys, Backup, Consent, Cut, Http, Log, LogFormat, Metrics, Qwed, State,
+    Verify,
 };
 
 /// The file that ships with the program: every key, commented, with its default.
@@ -70,6 +71,8 @@ pub struct Config {
     pub backup: Backup,
     /// The age of QWED's API keys.
     pub keys: ApiKeys,
+    /// The consent ledger.
+    pub consent: Consent,
     /// The Prometheus endpoint.
     pub metrics: Metrics,
     /// The HTTP interface.
@@ -159,6 +162,7 @@ impl Config {
         broken.extend(self.anchors.validate());
         broken.extend(self.backup.validate());
         broken.extend(self.keys.validate());
+        broken.extend(self.consent.validate());
         broken.extend(self.log.validate());
         broken
     }

@@ -7,9 +7,12 @@ mod anchoring;
 pub mod backup;
 pub mod check_api_keys;
 pub mod drill;
+pub mod forward_consent;
 mod partial;
 #[cfg(feature = "probe")]
 pub mod probe;
+pub mod record_consent;
+mod scribing;
 mod verdicts;
 mod verification;
 pub mod verify_piece;
@@ -89,6 +92,8 @@ pub fn registry(config: &Config) -> Registry<Services> {
         .with::<backup::Backup>()
         .with::<check_api_keys::CheckApiKeys>()
         .with::<drill::Drill>()
+        .with::<forward_consent::ForwardConsent>()
+        .with::<record_consent::RecordConsent>()
         .with::<verify_piece::VerifyPiece>()
         .with::<verify_trail::VerifyTrail>();
     #[cfg(feature = "probe")]

@@ -70,6 +70,24 @@ impl Store {
         rows.iter().map(LedgerRow::read).collect()
     }
 
+    /// Entries of one act, `limit` of them after this number, in order.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn ledger_of_act(
+        &self,
+        act: &str,
+        number: i64,
+        limit: u32,
+    ) -> Result<Vec<LedgerRow>, StateError> {
+        let select = format!(
+            "SELECT {ENTRY} FROM ledger WHERE act = $1 AND number > $2 ORDER BY number LIMIT $3"
+        );
+        let select = self.query(&select).bind(act.to_owned()).bind(number);
+        let rows = self.read(select.bind(i64::from(limit))).await?;
+        rows.iter().map(LedgerRow::read).collect()
+    }
+
     /// The newest entries, `limit` of them, the newest first; of one act, or of all.
     ///
     /// # Errors
