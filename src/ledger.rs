@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     checkpoint::note::{Note, SecretKey, VerifierKey},
@@ -41,6 +41,12 @@ pub enum Act {
     RestartArchive,
     /// Data keys were wrapped with another key-encryption key.
     Rewrap,
+    /// Verdicts on trails are other than before.
+    ChangeVerdicts,
+    /// API keys were marked for rotation in QWED's database.
+    FlagKeys,
+    /// A worker began with another configuration than the one before.
+    LoadConfig,
     /// A consent chain grew: how long it is now, and what its newest record hashes to.
     ConsentHead,
     /// A legal hold was placed.
@@ -60,6 +66,9 @@ impl Act {
             Self::RecoverKeys => "archive.recover_keys",
             Self::RestartArchive => "archive.restart",
             Self::Rewrap => "archive.rewrap",
+            Self::ChangeVerdicts => "verdict.changed",
+            Self::FlagKeys => "api_key.flagged",
+            Self::LoadConfig => "config.loaded",
             Self::ConsentHead => "consent.head",
             Self::PlaceHold => "hold.placed",
             Self::ReleaseHold => "hold.released",
@@ -135,6 +144,34 @@ impl Scribe<'_> {
             note,
         };
         tx.insert_ledger(&row).await
+    }
+
+    /// Adds an entry that says which configuration a program begins with, by its SHA-256, unless the newest such entry says the
+    /// same. Answers whether it did.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub async fn note_config(&self, store: &Store, sha256: &str) -> Result<bool, StateError> {
+        let mut tx = store.begin().await?;
+        // Nobody adds one between the look and the entry.
+        tx.ledger_head().await?;
+        let act = Act::LoadConfig;
+        let newest = tx.newest_ledger_of(act.name()).await?;
+        let keys = [self.key.verifier()];
+        let before = newest.and_then(|row| open(&row, self.origin, &keys).ok());
+        let before = before.and_then(|entry| entry.detail["sha256"].as_str().map(str::to_owned));
+        if before.as_deref() == Some(sha256) {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        let detail = json!({
+            "sha256": sha256,
+            "previous_sha256": before,
+            "program": concat!("trailkeeper ", env!("CARGO_PKG_VERSION")),
+        });
+        self.append(&mut tx, act, detail).await?;
+        tx.commit("ledger").await?;
+        Ok(true)
     }
 
     /// Adds an entry about what needs no other write.

@@ -16,11 +16,13 @@ use super::{
     verify::{Format, print, print_json},
 };
 use crate::{
+    backup,
     config::{ConfigError, Environment},
     consent::{self, Chain},
     ledger::{self, Report},
+    objects::Vault,
     trail::{
-        finding::{Severity, Verdict},
+        finding::{Finding, Kind, Severity, Verdict},
         keys::KeyRing,
     },
 };
@@ -54,7 +56,21 @@ pub(super) fn run(
             Err(error) => return Err(error.into()),
         };
         let limit = max_findings.unwrap_or(config.verify.max_findings) as usize;
-        let consents = consent::verify(store, &Arc::new(ring), &heads, limit.max(1)).await?;
+        let mut consents = consent::verify(store, &Arc::new(ring), &heads, limit.max(1)).await?;
+        let compared = async {
+            let vault = Vault::open(config)?;
+            backup::compare_consents(&vault, store, origin, &keys).await
+        };
+        // That the archive is away is told with the ledger, which is compared with it as well.
+        for differing in compared.await.unwrap_or_default() {
+            let backup::ConsentDiffers {
+                organization_id,
+                sequence,
+                detail,
+            } = differing;
+            let finding = Finding::new(sequence, Kind::HistoryRewritten, detail);
+            consent::add_finding(&mut consents, organization_id, finding);
+        }
         let ledger = entries::verified(config, store).await?;
         let worst = consents.iter().map(|chain| chain.verdict).max();
         let verdict = match ledger.findings.is_empty() {

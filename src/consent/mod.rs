@@ -22,5 +22,5 @@ pub use self::{
     row::{FORMAT, Note, Record},
     standing::{Consent, standing},
     statement::{ConsentType, Rejection, Statement, Status, Subject},
-    verify::{Chain, verify},
+    verify::{Chain, add_finding, verify},
 };

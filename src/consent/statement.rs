@@ -13,6 +13,7 @@ const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 const MAX_TEXT_BYTES: usize = 2000;
 const MAX_EVIDENCE_BYTES: usize = 8192;
 const MAX_PURPOSES: usize = 50;
+const MAX_PURPOSE_BYTES: usize = 800;
 
 /// A statement about one data subject's consent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,7 +43,7 @@ pub struct Statement {
     pub consent_type: Option<ConsentType>,
     /// What for. A withdrawal without any is one of everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 200)))]
     pub purposes: Vec<String>,
     /// The notice that they were shown: its address or name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,8 +198,9 @@ impl Statement {
         if self.status == Status::Granted && self.purposes.is_empty() {
             return Err(invalid("a consent is for a purpose: give at least one"));
         }
-        if self.purposes.len() > MAX_PURPOSES {
-            return Err(invalid("there are too many purposes"));
+        let is_long = |purpose: &String| purpose.len() > MAX_PURPOSE_BYTES;
+        if self.purposes.len() > MAX_PURPOSES || self.purposes.iter().any(is_long) {
+            return Err(invalid("there are too many purposes, or one is too long"));
         }
         let required = [
             Some(&self.record_id),
@@ -215,12 +217,13 @@ impl Statement {
                 return Err(invalid("a text is too long"));
             }
         }
-        if self
-            .evidence
-            .as_ref()
-            .is_some_and(|it| it.len() > MAX_EVIDENCE_BYTES)
+        let is_odd = |c: char| c.is_control() && !['\n', '\r', '\t'].contains(&c);
+        if let Some(evidence) = &self.evidence
+            && (evidence.len() > MAX_EVIDENCE_BYTES || evidence.contains(is_odd))
         {
-            return Err(invalid("evidence is too long; give its address or hash"));
+            let problem =
+                "evidence is too long or has control characters; give its address or hash";
+            return Err(invalid(problem));
         }
         Ok(())
     }

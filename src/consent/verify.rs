@@ -109,6 +109,21 @@ pub async fn verify(
     Ok(chains.collect())
 }
 
+/// Adds what was found elsewhere about an organisation's chain, such as in the archive.
+pub fn add_finding(chains: &mut Vec<Chain>, organization_id: i64, finding: Finding) {
+    let index = chains
+        .iter()
+        .position(|chain| chain.organization_id == organization_id);
+    let index = index.unwrap_or_else(|| {
+        chains.push(Seen::default().chain(organization_id, &Trail::default()));
+        chains.len() - 1
+    });
+    let chain = &mut chains[index];
+    chain.verdict = chain.verdict.max(Verdict::of(finding.severity));
+    chain.findings.push(finding);
+    chain.findings_total += 1;
+}
+
 impl Seen {
     fn add(&mut self, finding: Finding, limit: usize) {
         if self.findings.len() < limit {

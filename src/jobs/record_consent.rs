@@ -27,6 +27,8 @@ pub struct RecordConsent(pub Statement);
 impl Job<Services> for RecordConsent {
     const KIND: &'static str = "record_consent";
     const TIMEOUT: Duration = Duration::from_secs(120);
+    // They take turns in the database, and each that waits there holds a connection.
+    const CONCURRENCY: Option<usize> = Some(4);
 
     async fn run(&self, context: &Context<Services>) -> Result<Outcome, JobError> {
         let services = &context.services;

@@ -165,6 +165,18 @@ impl Store {
         rows.iter().map(ConsentRow::read).collect()
     }
 
+    /// The organisations that have records, in order.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn consent_organizations(&self) -> Result<Vec<i64>, StateError> {
+        let select = "SELECT DISTINCT organization_id FROM consent ORDER BY organization_id";
+        let rows = self.read(self.query(select)).await?;
+        rows.iter()
+            .map(|row| column(row, "organization_id"))
+            .collect()
+    }
+
     /// The records of a subject, in order.
     ///
     /// # Errors
