@@ -1,29 +1,28 @@
 //! `trailkeeper consent`.
 
-use std::io::{self, Write};
+mod printing;
+
 use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand, ValueEnum};
-use jiff::Timestamp;
 
+use self::printing::{write_records, write_records_csv, write_status, write_status_csv};
 use super::{
     Exit, Failure,
     config::Input,
     ledger::with_scribe,
     store::with_store,
-    table::{table, visible},
+    table::visible,
     text::GOOD,
     verify::{Format, print, print_json},
 };
 use crate::{
     config::Environment,
-    consent::{
-        Consent, ConsentType, Record, RecordError, Recorder, Statement, Status, Subject, standing,
-    },
+    consent::{ConsentType, Record, RecordError, Recorder, Statement, Status, Subject, standing},
     jobs::{record_consent, registry},
     runtime::job::JobError,
-    state::{Store, jobs::new_id},
+    state::{StateError, Store, consents::ConsentRow, jobs::new_id},
 };
 
 /// Records that an export reads at a time.
@@ -270,7 +269,7 @@ async fn history(store: &Store, whose: &Whose) -> anyhow::Result<Vec<Record>> {
     }
     if !is_anybody {
         let usage = "whose? Give --user, --email or --subject, or several of them for one person";
-        return Err(crate::state::StateError::Refused(usage.to_owned()).into());
+        return Err(StateError::Refused(usage.to_owned()).into());
     }
     records.sort_by_key(|record| record.note.sequence);
     Ok(records)
@@ -295,7 +294,7 @@ async fn all(store: &Store, organization: i64) -> anyhow::Result<Vec<Record>> {
     }
 }
 
-fn read(row: &crate::state::consents::ConsentRow) -> anyhow::Result<Record> {
+fn read(row: &ConsentRow) -> anyhow::Result<Record> {
     Record::read(row).map_err(|problem| {
         anyhow!(
             "consent record {} of organisation {} cannot be read: {problem}; see \"trailkeeper verify --ledger\"",
@@ -313,162 +312,17 @@ fn status(query: &Query) -> Result<Exit, Failure> {
     let consents = standing(&records);
     match output.format {
         Shape::Json => print_json(&consents)?,
-        Shape::Csv => print(|out| write_csv(out, &STATUS, consents.iter().map(cells)))?,
-        Shape::Text => print(|out| {
-            if consents.is_empty() {
-                return writeln!(out, "no consent");
-            }
-            let rows: Vec<_> = consents
-                .iter()
-                .map(|it| cells(it).map(|cell| visible(&cell).into()))
-                .collect();
-            table(
-                out,
-                STATUS.map(str::to_uppercase).each_ref().map(String::as_str),
-                &rows,
-            )
-        })?,
+        Shape::Csv => print(|out| write_status_csv(out, &consents))?,
+        Shape::Text => print(|out| write_status(out, &consents))?,
     }
     Ok(Exit::Intact)
-}
-
-const STATUS: [&str; 6] = [
-    "purpose",
-    "status",
-    "since",
-    "type",
-    "notice_version",
-    "record_id",
-];
-
-fn cells(consent: &Consent) -> [String; 6] {
-    [
-        consent.purpose.clone(),
-        consent.status.name().to_owned(),
-        consent.since.to_string(),
-        how(consent.consent_type).to_owned(),
-        consent.notice_version.clone().unwrap_or_default(),
-        consent.record_id.clone(),
-    ]
-}
-
-fn how(consent_type: Option<ConsentType>) -> &'static str {
-    match consent_type {
-        Some(ConsentType::Explicit) => "explicit",
-        Some(ConsentType::Implied) => "implied",
-        None => "",
-    }
 }
 
 fn show(records: &[Record], shape: Shape) -> Result<Exit, Failure> {
     match shape {
         Shape::Json => print_json(&records)?,
-        Shape::Csv => print(|out| write_csv(out, &COLUMNS, records.iter().map(columns)))?,
+        Shape::Csv => print(|out| write_records_csv(out, records))?,
         Shape::Text => print(|out| write_records(out, records))?,
     }
     Ok(Exit::Intact)
-}
-
-fn write_records(out: &mut dyn Write, records: &[Record]) -> io::Result<()> {
-    if records.is_empty() {
-        return writeln!(out, "no records");
-    }
-    let time = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let rows: Vec<_> = records
-        .iter()
-        .map(|record| {
-            let statement = &record.statement;
-            let purposes = match statement.purposes.is_empty() {
-                true => "everything".to_owned(),
-                false => statement.purposes.join(", "),
-            };
-            [
-                record.note.sequence.to_string().into(),
-                time(record.at()).into(),
-                whom(statement).into(),
-                statement.status.name().into(),
-                purposes.into(),
-                statement.notice_version.as_deref().unwrap_or("-").into(),
-                statement.channel.as_deref().unwrap_or("-").into(),
-            ]
-        })
-        .collect();
-    let head = [
-        "NUMBER", "TIME", "WHO", "SAYS", "PURPOSES", "NOTICE", "CHANNEL",
-    ];
-    table(out, head, &rows)
-}
-
-fn whom(statement: &Statement) -> String {
-    let user = statement.user_id.map(|user| format!("user {user}"));
-    let name = statement
-        .email
-        .clone()
-        .or_else(|| statement.subject.clone());
-    user.or(name).unwrap_or_default()
-}
-
-const COLUMNS: [&str; 19] = [
-    "sequence",
-    "record_id",
-    "organization_id",
-    "user_id",
-    "email",
-    "subject",
-    "status",
-    "consent_type",
-    "purposes",
-    "privacy_notice",
-    "notice_version",
-    "channel",
-    "evidence",
-    "time",
-    "recorded_at",
-    "recorded_by",
-    "without_grant",
-    "entry_hash",
-    "hmac_signature",
-];
-
-fn columns(record: &Record) -> [String; 19] {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let Record {
-        statement, note, ..
-    } = record;
-    [
-        note.sequence.to_string(),
-        statement.record_id.clone(),
-        statement.organization_id.to_string(),
-        statement
-            .user_id
-            .map_or_else(String::new, |user| user.to_string()),
-        text(&statement.email),
-        text(&statement.subject),
-        statement.status.name().to_owned(),
-        how(statement.consent_type).to_owned(),
-        statement.purposes.join("; "),
-        text(&statement.privacy_notice),
-        text(&statement.notice_version),
-        text(&statement.channel),
-        text(&statement.evidence),
-        record.at().to_string(),
-        record.recorded_at.to_string(),
-        note.recorded_by.clone(),
-        note.without_grant.to_string(),
-        record.entry_hash.clone(),
-        record.hmac_signature.clone(),
-    ]
-}
-
-fn write_csv<const N: usize>(
-    out: &mut dyn Write,
-    head: &[&str; N],
-    rows: impl Iterator<Item = [String; N]>,
-) -> io::Result<()> {
-    let mut writer = csv::Writer::from_writer(out);
-    writer.write_record(head)?;
-    for row in rows {
-        writer.write_record(&row)?;
-    }
-    writer.flush()
 }

@@ -48,6 +48,8 @@ struct Seen {
     /// The hash that stands where the ledger's newest entry says that the chain ended.
     at_head: Option<String>,
     findings: Vec<Finding>,
+    /// With those beyond the limit.
+    findings_total: u64,
 }
 
 /// Verifies all chains. `heads` are their ends as the ledger has them; `limit` findings of each are listed.
@@ -126,6 +128,7 @@ pub fn add_finding(chains: &mut Vec<Chain>, organization_id: i64, finding: Findi
 
 impl Seen {
     fn add(&mut self, finding: Finding, limit: usize) {
+        self.findings_total += 1;
         if self.findings.len() < limit {
             self.findings.push(finding);
         }
@@ -226,7 +229,7 @@ impl Seen {
             records: trail.tally.total,
             verified: trail.tally.verified,
             head_hash: self.last_hash,
-            findings_total: self.findings.len() as u64 + unlisted,
+            findings_total: self.findings_total + unlisted,
             findings: self.findings,
         }
     }
