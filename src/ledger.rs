@@ -9,9 +9,11 @@
 //! who acts ──▶ append (in the act's own transaction) ──▶ ledger ──▶ backup ──▶ archive
 //! ```
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     checkpoint::note::{Note, SecretKey, VerifierKey},
@@ -57,6 +59,14 @@ pub enum Act {
     ErasureExtended,
     /// Who was erased before was erased again, after a restore.
     ErasureReplayed,
+    /// Verdicts on trails are other than before.
+    ChangeVerdicts,
+    /// API keys were marked for rotation in QWED's database.
+    FlagKeys,
+    /// A worker began with another configuration than the one before.
+    LoadConfig,
+    /// A consent chain grew: how long it is now, and what its newest record hashes to.
+    ConsentHead,
     /// A legal hold was placed.
     PlaceHold,
     /// A legal hold was released.
@@ -83,6 +93,10 @@ impl Act {
             Self::ErasureCancelled => "erasure.cancelled",
             Self::ErasureExtended => "erasure.extended",
             Self::ErasureReplayed => "erasure.replayed",
+            Self::ChangeVerdicts => "verdict.changed",
+            Self::FlagKeys => "api_key.flagged",
+            Self::LoadConfig => "config.loaded",
+            Self::ConsentHead => "consent.head",
             Self::PlaceHold => "hold.placed",
             Self::ReleaseHold => "hold.released",
         }
@@ -160,6 +174,34 @@ impl Scribe<'_> {
         Ok(row.number)
     }
 
+    /// Adds an entry that says which configuration a program begins with, by its SHA-256, unless the newest such entry says the
+    /// same. Answers whether it did.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub async fn note_config(&self, store: &Store, sha256: &str) -> Result<bool, StateError> {
+        let mut tx = store.begin().await?;
+        // Nobody adds one between the look and the entry.
+        tx.ledger_head().await?;
+        let act = Act::LoadConfig;
+        let newest = tx.newest_ledger_of(act.name()).await?;
+        let keys = [self.key.verifier()];
+        let before = newest.and_then(|row| open(&row, self.origin, &keys).ok());
+        let before = before.and_then(|entry| entry.detail["sha256"].as_str().map(str::to_owned));
+        if before.as_deref() == Some(sha256) {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        let detail = json!({
+            "sha256": sha256,
+            "previous_sha256": before,
+            "program": concat!("trailkeeper ", env!("CARGO_PKG_VERSION")),
+        });
+        self.append(&mut tx, act, detail).await?;
+        tx.commit("ledger").await?;
+        Ok(true)
+    }
+
     /// Adds an entry about what needs no other write.
     ///
     /// # Errors
@@ -203,6 +245,57 @@ pub fn detail(row: &LedgerRow) -> Value {
     let note = Note::from_bytes(row.note.as_bytes()).ok();
     let entry = note.and_then(|note| serde_json::from_str::<Entry>(note.text()).ok());
     entry.map_or(Value::Null, |entry| entry.detail)
+}
+
+/// Where a consent chain ended, by the newest entry about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentHead {
+    /// How many records it had.
+    pub records: i64,
+    /// What the newest of them hashes to.
+    pub hash: String,
+    /// The entry's number.
+    pub entry: i64,
+}
+
+/// The ends of all consent chains, by organisation. Only what one of `keys` signed counts.
+///
+/// # Errors
+/// If the database fails.
+pub async fn consent_heads(
+    store: &Store,
+    origin: &str,
+    keys: &[VerifierKey],
+) -> Result<BTreeMap<i64, ConsentHead>, StateError> {
+    let mut heads = BTreeMap::new();
+    let mut after = 0;
+    loop {
+        let page = store
+            .ledger_of_act(Act::ConsentHead.name(), after, PAGE)
+            .await?;
+        let Some(last) = page.last() else {
+            return Ok(heads);
+        };
+        after = last.number;
+        for row in &page {
+            let Ok(entry) = open(row, origin, keys) else {
+                continue;
+            };
+            let number = |name: &str| entry.detail[name].as_i64();
+            if let (Some(organization), Some(records), Some(hash)) = (
+                number("organization_id"),
+                number("records"),
+                entry.detail["head_hash"].as_str(),
+            ) {
+                let head = ConsentHead {
+                    records,
+                    hash: hash.to_owned(),
+                    entry: entry.number,
+                };
+                heads.insert(organization, head);
+            }
+        }
+    }
 }
 
 /// What verifying the ledger came to.

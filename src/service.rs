@@ -14,11 +14,12 @@ use sd_notify::NotifyState;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    backup,
+    anchor, backup,
     clock::Clock,
     config::{Config, Environment, Problem, Problems},
     http::{self, Check, Health},
     jobs::{self, Services},
+    ledger::Scribe,
     metrics::Metrics,
     qwed::url::DatabaseUrl,
     runtime::{
@@ -123,6 +124,31 @@ impl Service {
     #[must_use]
     pub fn schedules(&self) -> &[Schedule] {
         &self.schedules
+    }
+
+    /// Has the ledger say which configuration the worker begins with, if it is another than the one before. That it cannot keeps
+    /// nobody from working.
+    pub async fn note_config(&self, sha256: &str) {
+        let noted = async {
+            let Some(key) = anchor::load_key(&self.config.anchor_key_file())? else {
+                return Ok(false);
+            };
+            let scribe = Scribe {
+                origin: &self.config.anchors.origin,
+                key: &key,
+                actor: &format!("worker {}", name()),
+                now: self.services.clock.now(),
+            };
+            anyhow::Ok(scribe.note_config(&self.store, sha256).await?)
+        };
+        match noted.await {
+            Ok(true) => tracing::info!(sha256, "the configuration is another than before"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(
+                error = format!("{error:#}"),
+                "the configuration is not in the ledger; the next start tries again"
+            ),
+        }
     }
 
     /// Works until `stop`, then drains.

@@ -107,7 +107,7 @@ impl Graveyard {
         let before = number.saturating_sub(1);
         let rows = self
             .store
-            .ledger_of(Act::Tombstones.name(), before, 1)
+            .ledger_of_act(Act::Tombstones.name(), before, 1)
             .await?;
         let row = rows.first().filter(|row| row.number == number);
         let entry = row.and_then(|row| ledger::open(row, &self.origin, &self.keys).ok());
@@ -165,7 +165,7 @@ impl Graveyard {
         let mut problems = Vec::new();
         let mut after = i64::MIN;
         loop {
-            let rows = self.store.ledger_of(act.name(), after, PAGE).await?;
+            let rows = self.store.ledger_of_act(act.name(), after, PAGE).await?;
             let Some(last) = rows.last() else {
                 return Ok(problems);
             };

@@ -70,6 +70,8 @@ pub(super) struct Reach {
     pub(super) anchor: i64,
     /// The newest entry of the ledger.
     pub(super) ledger: i64,
+    /// The newest record of each organisation's consents.
+    pub(super) consents: HashMap<String, i64>,
 }
 
 impl Reach {
@@ -79,10 +81,13 @@ impl Reach {
         for object in loaded.all.iter().flat_map(|it| &it.manifest.objects) {
             match object.kind {
                 Kind::Segment if object.table == TRAIL => {
-                    reach.extend(&object.organization, object.last_id);
+                    extend(&mut reach.trail, &object.organization, object.last_id);
                 }
                 Kind::Anchor => reach.anchor = reach.anchor.max(object.last_id),
                 Kind::Ledger => reach.ledger = reach.ledger.max(object.last_id),
+                Kind::Consent => {
+                    extend(&mut reach.consents, &object.organization, object.last_id);
+                }
                 Kind::Segment | Kind::Checkpoint => {}
             }
         }
@@ -90,18 +95,20 @@ impl Reach {
         for object in open {
             match Kind::parse(&object.kind) {
                 Some(Kind::Segment) if object.relation == TRAIL => {
-                    reach.extend(&object.organization, object.last_id);
+                    extend(&mut reach.trail, &object.organization, object.last_id);
                 }
                 Some(Kind::Ledger) => reach.ledger = reach.ledger.max(object.last_id),
+                Some(Kind::Consent) => {
+                    extend(&mut reach.consents, &object.organization, object.last_id);
+                }
                 _ => {}
             }
         }
         reach
     }
+}
 
-    fn extend(&mut self, organization: &str, last_id: i64) {
-        let last = self.trail.entry(organization.to_owned());
-        let last = last.or_insert(last_id);
-        *last = last_id.max(*last);
-    }
+fn extend(reach: &mut HashMap<String, i64>, organization: &str, last_id: i64) {
+    let last = reach.entry(organization.to_owned()).or_insert(last_id);
+    *last = last_id.max(*last);
 }

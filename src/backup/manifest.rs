@@ -66,6 +66,8 @@ pub enum Kind {
     Checkpoint,
     /// Entries of the compliance ledger.
     Ledger,
+    /// Records of an organisation's consent chain.
+    Consent,
 }
 
 impl Kind {
@@ -76,13 +78,20 @@ impl Kind {
             Self::Anchor => "anchor",
             Self::Checkpoint => "checkpoint",
             Self::Ledger => "ledger",
+            Self::Consent => "consent",
         }
     }
 
     pub(super) fn parse(name: &str) -> Option<Self> {
-        [Self::Segment, Self::Anchor, Self::Checkpoint, Self::Ledger]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        [
+            Self::Segment,
+            Self::Anchor,
+            Self::Checkpoint,
+            Self::Ledger,
+            Self::Consent,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
     }
 }
 
@@ -105,7 +114,8 @@ pub struct Object {
     pub table: String,
     /// The organisation that it is about; `none` for rows of no organisation, empty where it is about all of them.
     pub organization: String,
-    /// The lowest id in it; of an anchor or checkpoint, the anchor's number; of the ledger, that of its first entry.
+    /// The lowest id in it; of an anchor or checkpoint, the anchor's number; of the ledger, that of its first entry; of consents, the
+    /// first record's place in its chain.
     pub first_id: i64,
     /// The highest.
     pub last_id: i64,

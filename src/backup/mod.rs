@@ -30,6 +30,7 @@
 mod agreed;
 mod anchors;
 mod archived;
+mod consents;
 mod drill;
 mod envelope;
 mod kek;
@@ -56,6 +57,7 @@ use thiserror::Error;
 pub use self::{
     anchors::archive_anchors,
     archived::{Archived, Manifests, load},
+    consents::{ConsentDiffers, compare_consents},
     drill::{Drill, Drilled, drill},
     envelope::{DataKey, KEY_BYTES, Kek, Place},
     kek::{kek, load_or_make_kek, read_kek},

@@ -10,7 +10,7 @@ use super::{
     BackupError, Kek,
     agreed::{Reach, agreed},
     anchors::put_anchors,
-    ledger,
+    consents, ledger,
     manifest::{self, Kind, Manifest, Object, Renewed},
     personal::TRAIL,
     produce::{self, Source},
@@ -135,6 +135,8 @@ pub async fn run(
     let produced = tokio::task::spawn_blocking(move || produce::all(&source)).await;
     let (dialect, schema) = produced.map_err(|error| BackupError::Refused(error.to_string()))??;
     put_anchors(&putter, reach.anchor).await?;
+    // Before the ledger, which says how long the chains are.
+    consents::put(&putter, kek, &reach.consents).await?;
     ledger::put(&putter, reach.ledger).await?;
     let not_renewed = renew(store, vault, now, progress).await?;
     let renewed = store.renewed_archive_objects().await?;

@@ -175,25 +175,28 @@ fn list(arguments: &List) -> Result<Exit, Failure> {
     Ok(exit(&listed.findings))
 }
 
+/// All entries, authenticated and compared with those in the archive.
+pub(super) async fn verified(config: &Config, store: &Store) -> anyhow::Result<Report> {
+    let keys = Sources::configured(config)?.keys;
+    let origin = &config.anchors.origin;
+    let mut report = ledger::verify(store, origin, &keys).await?;
+    let compared = async {
+        let vault = Vault::open(config)?;
+        backup::compare_ledger(&vault, store, origin, &keys).await
+    };
+    match compared.await {
+        Ok(Some((number, detail))) => report.findings.push(ledger::Finding { number, detail }),
+        Ok(None) => {}
+        // The entries themselves were verified all the same; that their end was not must show.
+        Err(error) => eprintln!(
+            "not compared with the archive, so newest entries may have been cut off: {error}"
+        ),
+    }
+    Ok(report)
+}
+
 fn verify(input: &Input) -> Result<Exit, Failure> {
-    let report: Report = with_store(input.config.as_deref(), async |config, store| {
-        let keys = Sources::configured(config)?.keys;
-        let origin = &config.anchors.origin;
-        let mut report = ledger::verify(store, origin, &keys).await?;
-        let compared = async {
-            let vault = Vault::open(config)?;
-            backup::compare_ledger(&vault, store, origin, &keys).await
-        };
-        match compared.await {
-            Ok(Some((number, detail))) => report.findings.push(ledger::Finding { number, detail }),
-            Ok(None) => {}
-            // The entries themselves were verified all the same; that their end was not must show.
-            Err(error) => eprintln!(
-                "not compared with the archive, so newest entries may have been cut off: {error}"
-            ),
-        }
-        Ok(report)
-    })?;
+    let report = with_store(input.config.as_deref(), verified)?;
     match input.format {
         Format::Json => print_json(&report)?,
         Format::Text => print(|out| {
@@ -214,7 +217,7 @@ fn verify(input: &Input) -> Result<Exit, Failure> {
     Ok(exit(&report.findings))
 }
 
-fn write_findings(out: &mut dyn Write, findings: &[ledger::Finding]) -> io::Result<()> {
+pub(super) fn write_findings(out: &mut dyn Write, findings: &[ledger::Finding]) -> io::Result<()> {
     for finding in findings {
         let detail = visible(&finding.detail);
         writeln!(out, "{BAD}entry {}{BAD:#}: {detail}", finding.number)?;

@@ -6,6 +6,7 @@ mod archive;
 mod audit;
 mod config;
 mod connect;
+mod consent;
 mod dead;
 mod demo;
 mod enqueue;
@@ -25,6 +26,7 @@ mod store;
 mod table;
 mod text;
 mod verify;
+mod verify_ledger;
 mod wait;
 mod when;
 
@@ -109,6 +111,8 @@ enum Command {
     Ledger(ledger::Arguments),
     /// Erase data subjects: requests, plans, approvals, certificates
     Erase(Box<erase::Arguments>),
+    /// Record who consents to what, and look it up
+    Consent(consent::Arguments),
     /// Keep users or organisations from being erased
     Hold(hold::Arguments),
     /// Look at schedules, pause them or run one now
@@ -143,6 +147,7 @@ pub fn run() -> ExitCode {
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),
         Command::Erase(arguments) => erase::run(&arguments),
+        Command::Consent(arguments) => consent::run(&arguments),
         Command::Hold(arguments) => hold::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Enqueue(arguments) => enqueue::run(*arguments),

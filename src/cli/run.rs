@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure};
 use crate::{
-    config::{Config, Environment},
+    config::{Environment, Loaded},
     service::Service,
     telemetry,
 };
@@ -32,7 +32,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let environment = Environment::of_process();
-    let config = Config::load(arguments.config.as_deref(), &environment).map_err(Failure::usage)?;
+    let loaded = Loaded::load(arguments.config.as_deref(), &environment).map_err(Failure::usage)?;
+    let (sha256, config) = (loaded.sha256(), loaded.config);
     telemetry::init(&config.log).map_err(Failure::usage)?;
     until_signals(async |stop| {
         let prepared = Service::prepare(config, &environment, &stop).await;
@@ -41,6 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             Some(service) => {
                 let address = service.address().map_err(Failure::could_not_check)?;
                 tracing::info!(%address, "metrics and health");
+                service.note_config(&sha256).await;
                 service.run(stop).await.map_err(Failure::could_not_check)?;
                 Ok(Exit::Intact)
             }

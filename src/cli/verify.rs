@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{
     Exit, Failure,
     anchors::{Anchors, Opener, Sources, archived},
-    progress, text,
+    progress, text, verify_ledger,
 };
 use crate::{
     backup::{BackupError, Vouchers},
@@ -98,6 +98,9 @@ pub(super) struct Arguments {
     /// The public key that anchors are signed with, or @ and a file that holds it [default: configuration]
     #[arg(long, value_name = "KEY")]
     public_key: Option<String>,
+    /// Verify the compliance ledger and all consents instead of QWED's trail
+    #[arg(long, conflicts_with_all = ["database", "organizations", "from", "to", "entries", "since_anchor", "anchors", "public_key", "threads"])]
+    ledger: bool,
     /// Exit with 0 instead of 4 if the verdict is "incomplete"
     #[arg(long)]
     allow_incomplete: bool,
@@ -121,6 +124,14 @@ struct InterruptedDocument {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    if arguments.ledger {
+        return verify_ledger::run(
+            arguments.config.as_deref(),
+            arguments.max_findings,
+            arguments.format,
+            arguments.allow_incomplete,
+        );
+    }
     let environment = Environment::of_process();
     let config = Config::load(arguments.config.as_deref(), &environment).map_err(Failure::usage)?;
     let period = period(arguments)?;

@@ -40,8 +40,8 @@ pub use objects::{LockMode, Objects};
 pub use ring::KeyConfig;
 pub use secret::Secret;
 pub use sections::{
-    Amqp, Anchors, ApiKeys, Approval, Backup, Cut, EraseActivity, EraseEntries, EraseKeys, Erasure,
-    Http, Log, LogFormat, Metrics, Qwed, State, Verify,
+    Amqp, Anchors, ApiKeys, Approval, Backup, Consent, Cut, EraseActivity, EraseEntries, EraseKeys,
+    Erasure, Http, Log, LogFormat, Metrics, Qwed, State, Verify,
 };
 
 /// The file that ships with the program: every key, commented, with its default.
@@ -73,6 +73,8 @@ pub struct Config {
     pub erasure: Erasure,
     /// The age of QWED's API keys.
     pub keys: ApiKeys,
+    /// The consent ledger.
+    pub consent: Consent,
     /// The Prometheus endpoint.
     pub metrics: Metrics,
     /// The HTTP interface.
@@ -170,6 +172,7 @@ impl Config {
         broken.extend(self.backup.validate());
         broken.extend(self.erasure.validate());
         broken.extend(self.keys.validate());
+        broken.extend(self.consent.validate());
         broken.extend(self.log.validate());
         broken
     }

@@ -403,3 +403,38 @@ impl Backup {
         broken
     }
 }
+
+/// The consent ledger.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Consent {
+    /// Whether QWED is told of each record.
+    pub forward_to_qwed: bool,
+    /// Where QWED answers, as `https://qwed.example.org`.
+    pub qwed_url: String,
+    /// The API key that it is told with.
+    pub api_key: Secret,
+    /// The file that holds it instead.
+    pub api_key_file: PathBuf,
+}
+
+impl Consent {
+    /// What is wrong with the values.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Invalid> {
+        let mut broken = Vec::new();
+        let url = url::Url::parse(&self.qwed_url);
+        let is_http = url
+            .as_ref()
+            .is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.password().is_none());
+        if !self.qwed_url.is_empty() && !is_http {
+            let problem = "has to be https://host or http://host, without a password";
+            broken.push(Invalid::new("consent.qwed_url", problem));
+        }
+        if self.forward_to_qwed && (self.qwed_url.is_empty() || self.api_key.is_empty()) {
+            let problem = "needs consent.qwed_url and consent.api_key";
+            broken.push(Invalid::new("consent.forward_to_qwed", problem));
+        }
+        broken
+    }
+}

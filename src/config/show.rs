@@ -3,12 +3,14 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::{
     Config, Loaded, Place, Secret,
     schema::{Schema, Shape, join},
     tree::{Node, Tree},
 };
+use crate::trail::hash::to_hex;
 
 impl Loaded {
     /// As TOML, with the place of each value in a comment.
@@ -27,6 +29,14 @@ impl Loaded {
         let mut sources = serde_json::Map::new();
         let config = values(&mut sources, &schema, schema.root(), "", &self.tree);
         json!({ "config": config, "sources": sources })
+    }
+
+    /// The SHA-256, in hexadecimal, of all values without secrets: of the document that [`Self::to_json`] calls `config`.
+    /// Where a value comes from, and a secret that is exchanged for another, change nothing.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        let hash = Sha256::digest(self.to_json()["config"].to_string());
+        String::from_utf8_lossy(&to_hex(&hash.into())).into_owned()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tells how old QWED's API keys are and flags those that are overdue.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +9,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::Services;
+use super::{
+    Services,
+    scribing::{Pen, pen},
+};
 use crate::{
     keys::{
         self, KeysError, Policy,
         report::{KeyFinding, Status},
     },
+    ledger::Act,
     qwed::ReadError,
     runtime::job::{Context, Done, Job, JobError, Outcome},
     state::{
@@ -22,6 +27,9 @@ use crate::{
         outbox::Event,
     },
 };
+
+/// Keys that one entry of the ledger names.
+const ENTRY_IDS: usize = 1000;
 
 /// Checks the age of QWED's API keys, and marks those that are overdue for rotation in QWED's database unless the
 /// configuration says otherwise.
@@ -69,6 +77,8 @@ impl Job<Services> for CheckApiKeys {
             .cloned()
             .collect();
         let effects = Overdue {
+            pen: pen(context)?,
+            flagged: report.flagging.flagged_ids.iter().copied().collect(),
             keys: overdue,
             is_complete: self.organizations.is_empty() && report.findings_left_out == 0,
         };
@@ -93,8 +103,33 @@ fn decide(error: KeysError) -> JobError {
 
 /// Tells of keys that have become overdue, of each once.
 struct Overdue {
+    pen: Option<Pen>,
+    /// Those that this run flagged.
+    flagged: BTreeSet<i64>,
     keys: Vec<KeyFinding>,
     is_complete: bool,
+}
+
+impl Overdue {
+    /// Keys are flagged in QWED's database before this transaction. A run that was cut short in between is made up for: what is
+    /// newly overdue and found flagged was flagged by it.
+    async fn note_flagged(&self, tx: &mut Tx, new: &[i64]) -> Result<(), StateError> {
+        let is_flagged = |id: &&i64| {
+            let key = self.keys.iter().find(|key| key.key_id == **id);
+            key.is_some_and(|key| key.rotation_required == Some(true))
+        };
+        let found = new.iter().filter(is_flagged);
+        let all: BTreeSet<i64> = self.flagged.iter().chain(found).copied().collect();
+        let (Some(pen), false) = (&self.pen, all.is_empty()) else {
+            return Ok(());
+        };
+        let all: Vec<i64> = all.into_iter().collect();
+        for ids in all.chunks(ENTRY_IDS) {
+            let detail = json!({ "key_ids": ids });
+            pen.scribe().append(tx, Act::FlagKeys, detail).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Effects for Overdue {
@@ -102,6 +137,7 @@ impl Effects for Overdue {
         Box::pin(async move {
             let ids: Vec<i64> = self.keys.iter().map(|key| key.key_id).collect();
             let new = tx.note_overdue_keys(&ids, self.is_complete).await?;
+            self.note_flagged(tx, &new).await?;
             let new = self.keys.iter().filter(|key| new.contains(&key.key_id));
             Ok(new
                 .map(|key| Event {

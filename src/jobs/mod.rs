@@ -9,9 +9,12 @@ pub mod check_api_keys;
 pub mod continue_erasures;
 pub mod drill;
 pub mod erase_subject;
+pub mod forward_consent;
 mod partial;
 #[cfg(feature = "probe")]
 pub mod probe;
+pub mod record_consent;
+mod scribing;
 mod verdicts;
 mod verification;
 pub mod verify_piece;
@@ -97,6 +100,8 @@ pub fn registry(config: &Config) -> Registry<Services> {
         .with::<continue_erasures::ContinueErasures>()
         .with::<drill::Drill>()
         .with::<erase_subject::EraseSubject>()
+        .with::<forward_consent::ForwardConsent>()
+        .with::<record_consent::RecordConsent>()
         .with::<verify_piece::VerifyPiece>()
         .with::<verify_trail::VerifyTrail>();
     #[cfg(feature = "probe")]

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     Services, anchoring,
+    scribing::pen,
     verdicts::Verdicts,
     verification::{self, Work},
 };
@@ -185,6 +186,7 @@ impl Partial<'_> {
                 anchor: None,
                 checked,
                 job_id: context.job_id.clone(),
+                pen: pen(context)?,
             })),
             ..Done::default()
         }))

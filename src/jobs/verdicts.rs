@@ -2,11 +2,12 @@
 //! those that changed.
 
 use futures_util::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::anchoring::ANCHORS;
+use super::{anchoring::ANCHORS, scribing::Pen};
 use crate::{
     checkpoint::coverage::Checked,
+    ledger::Act,
     state::{
         StateError, Tx,
         jobs::{Effects, NewJob, new_id},
@@ -20,6 +21,9 @@ use crate::{
 /// Findings that an event names; all of them are in the job's outcome.
 const TOLD_FINDINGS: usize = 20;
 
+/// Changes that one entry of the ledger tells of.
+const ENTRY_CHANGES: usize = 500;
+
 /// Notes the verdicts, and tells of those that changed for the worse or back.
 pub(super) struct Verdicts {
     pub(super) report: Report,
@@ -30,12 +34,14 @@ pub(super) struct Verdicts {
     /// What an anchor covers and was checked in full.
     pub(super) checked: Option<Checked>,
     pub(super) job_id: String,
+    /// Writes into the ledger what changed.
+    pub(super) pen: Option<Pen>,
 }
 
 impl Effects for Verdicts {
     fn apply<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<Vec<Event>, StateError>> {
         Box::pin(async move {
-            let mut events = Vec::new();
+            let (mut events, mut changes) = (Vec::new(), Vec::new());
             for trail in &self.report.organizations {
                 if self.is_partial && trail.verdict != Verdict::Tampered {
                     continue;
@@ -50,12 +56,27 @@ impl Effects for Verdicts {
                         &self.job_id,
                     )
                     .await?;
+                if differs(&before, trail.verdict) {
+                    changes.push(json!({
+                        "organization_id": trail.organization_id,
+                        "verdict": trail.verdict,
+                        "previous_verdict": before.verdict,
+                        "entries": trail.qwed.total_entries,
+                        "findings_total": trail.findings_total,
+                    }));
+                }
                 if let Some(what) = change(&before, trail.verdict) {
                     events.push(self.event(trail, what, before.verdict));
                 }
             }
             if let Some(anchors) = &self.report.anchors {
-                events.extend(self.about_anchors(tx, anchors).await?);
+                events.extend(self.about_anchors(tx, anchors, &mut changes).await?);
+            }
+            if let Some(pen) = &self.pen {
+                for changes in changes.chunks(ENTRY_CHANGES) {
+                    let detail = json!({ "changes": changes });
+                    pen.scribe().append(tx, Act::ChangeVerdicts, detail).await?;
+                }
             }
             if let Some(checked) = &self.checked {
                 tx.note_checked(checked).await?;
@@ -65,6 +86,14 @@ impl Effects for Verdicts {
             }
             Ok(events)
         })
+    }
+}
+
+/// Whether a verdict is one for the ledger: another than before, or a first one that is not the best.
+fn differs(before: &Before, now: Verdict) -> bool {
+    match &before.verdict {
+        Some(before) => *before != now.to_string(),
+        None => now != Verdict::Intact,
     }
 }
 
@@ -91,6 +120,7 @@ impl Verdicts {
         &self,
         tx: &mut Tx,
         anchors: &AnchorsReport,
+        changes: &mut Vec<Value>,
     ) -> Result<Option<Event>, StateError> {
         if anchors.number.is_none() && anchors.findings.is_empty() {
             // There never was one.
@@ -106,6 +136,14 @@ impl Verdicts {
         let before = tx
             .note_verdict(ANCHORS, &verdict.to_string(), 0, findings, &self.job_id)
             .await?;
+        if differs(&before, verdict) {
+            changes.push(json!({
+                "about": ANCHORS,
+                "verdict": verdict,
+                "previous_verdict": before.verdict,
+                "findings_total": findings,
+            }));
+        }
         Ok(change(&before, verdict).map(|what| Event {
             id: new_id(),
             event_type: what.to_owned(),

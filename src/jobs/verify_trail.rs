@@ -18,6 +18,7 @@ use super::{
     anchor::Anchor,
     anchoring,
     partial::{self, Partial},
+    scribing::pen,
     verdicts::Verdicts,
     verification::{self, Work},
     verify_piece::VerifyPiece,
@@ -290,6 +291,7 @@ impl VerifyTrail {
             anchor: is_whole.then_some(anchor),
             checked,
             job_id: context.job_id.clone(),
+            pen: pen(context)?,
         };
         Ok(Outcome::Done(Done {
             result,

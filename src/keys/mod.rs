@@ -204,6 +204,7 @@ impl<'a> Flags<'a> {
         match flagged {
             Ok(ids) => {
                 self.score.flagged_now += ids.len() as u64;
+                self.score.flagged_ids.extend(&ids);
                 self.score.not_flagged -= ids.len() as u64;
                 ids
             }

@@ -171,6 +171,9 @@ pub struct Flagging {
     pub requested: bool,
     /// Set by this run.
     pub flagged_now: u64,
+    /// Which those are; for the ledger, as findings may be left out of the document.
+    #[serde(skip)]
+    pub flagged_ids: Vec<i64>,
     /// Set before.
     pub already_flagged: u64,
     /// Overdue and not flagged.

@@ -37,6 +37,7 @@ use crate::config::LockMode;
 pub use error::VaultError;
 pub use lock::{Lock, LockState, Protection};
 pub use object::{Deletion, Digest, Head, Listed, MAX_NAME_BYTES, Stored, Version};
+pub(crate) use transport::http_client;
 
 /// Largest object, in bytes: it is held in memory and sent as one request.
 pub const MAX_OBJECT_BYTES: u64 = 64 << 20;

@@ -47,22 +47,31 @@ impl Connector {
     }
 
     pub(super) fn client(&self, allow_http: bool) -> Result<HttpClient, BoxError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_platform_verifier()?
-            .with_no_client_auth();
-        let inner = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(!allow_http)
-            // A signature holds for one host only, and nobody else is to be sent one.
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(self.connect_timeout)
-            .timeout(self.request_timeout)
-            .user_agent(concat!("trailkeeper/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let inner = http_client(self.connect_timeout, self.request_timeout, allow_http)?;
         Ok(HttpClient::new(Transport { inner }))
     }
+}
+
+/// A client with our TLS and time limits, also for what is no object store.
+pub(crate) fn http_client(
+    connect_timeout: Duration,
+    request_timeout: Duration,
+    allow_http: bool,
+) -> Result<reqwest::Client, BoxError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_platform_verifier()?
+        .with_no_client_auth();
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .https_only(!allow_http)
+        // A signature or key is for one host only, and nobody else is to be sent one.
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(connect_timeout)
+        .timeout(request_timeout)
+        .user_agent(concat!("trailkeeper/", env!("CARGO_PKG_VERSION")))
+        .build()?)
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

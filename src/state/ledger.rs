@@ -37,6 +37,18 @@ impl Tx {
         rows.first().map(LedgerRow::read).transpose()
     }
 
+    /// The newest entry of one act.
+    ///
+    /// # Errors
+    /// As [`Self::ledger_head`].
+    pub async fn newest_ledger_of(&mut self, act: &str) -> Result<Option<LedgerRow>, StateError> {
+        let select =
+            format!("SELECT {ENTRY} FROM ledger WHERE act = $1 ORDER BY number DESC LIMIT 1");
+        let select = self.query(&select).bind(act.to_owned());
+        let rows = self.fetch(select).await?;
+        rows.first().map(LedgerRow::read).transpose()
+    }
+
     /// Keeps an entry.
     ///
     /// # Errors
@@ -74,7 +86,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn ledger_of(
+    pub async fn ledger_of_act(
         &self,
         act: &str,
         number: i64,

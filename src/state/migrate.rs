@@ -33,6 +33,7 @@ const STEPS: &[Step] = steps![
     7 "full checks" "0007_full_checks.sql",
     8 "ledger" "0008_ledger.sql",
     9 "retention of the archive" "0009_retention.sql",
+    10 "consents" "0010_consents.sql",
     11 "legal holds" "0011_holds.sql",
     12 "erasures" "0012_erasures.sql",
 ];

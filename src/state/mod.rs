@@ -11,6 +11,7 @@
 pub mod anchors;
 mod api_keys;
 pub mod archive;
+pub mod consents;
 pub mod coverage;
 pub mod data_keys;
 pub mod erasures;

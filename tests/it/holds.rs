@@ -95,13 +95,22 @@ crate::on_both![
 
 async fn a_hold_binds_whom_it_is_about(test: TestStore) {
     let user = place(&test, about(1, Some(5))).await.expect("place").id;
-    assert_eq!(active(&test, 1, Some(5), at(1)).await, [user.clone()]);
+    assert_eq!(
+        active(&test, 1, Some(5), at(1)).await,
+        std::slice::from_ref(&user)
+    );
     assert_eq!(active(&test, 1, Some(6), at(1)).await, [""; 0]);
     assert_eq!(active(&test, 2, Some(5), at(1)).await, [""; 0]);
     // Who asks about the whole organisation asks about each user of it.
-    assert_eq!(active(&test, 1, None, at(1)).await, [user.clone()]);
+    assert_eq!(
+        active(&test, 1, None, at(1)).await,
+        std::slice::from_ref(&user)
+    );
     let all = place(&test, about(1, None)).await.expect("place").id;
-    assert_eq!(active(&test, 1, Some(6), at(1)).await, [all.clone()]);
+    assert_eq!(
+        active(&test, 1, Some(6), at(1)).await,
+        std::slice::from_ref(&all)
+    );
     let both = active(&test, 1, Some(5), at(1)).await;
     assert!(both.len() == 2 && both.contains(&user) && both.contains(&all));
     assert_eq!(acts(&test).await, ["hold.placed"; 2]);

@@ -46,6 +46,7 @@ crate::on_both![
     entries_are_chained,
     what_was_changed_is_found,
     entries_are_written_once_and_by_one_at_a_time,
+    a_configuration_is_entered_when_it_is_another,
 ];
 
 async fn entries_are_chained(test: TestStore) {
@@ -115,4 +116,40 @@ async fn entries_are_written_once_and_by_one_at_a_time(test: TestStore) {
     assert!(all.iter().all(Result::is_ok), "{all:?}");
     let report = verified(&test, &keys).await;
     assert_eq!((report.entries, numbers(&report)), (21, vec![]));
+}
+
+async fn a_configuration_is_entered_when_it_is_another(test: TestStore) {
+    let key = key(7);
+    let begin = async |sha256: &str| {
+        let scribe = Scribe {
+            origin: ORIGIN,
+            key: &key,
+            actor: "a worker",
+            now: Timestamp::from_second(1_700_000_000).expect("a time"),
+        };
+        scribe.note_config(&test.store, sha256).await
+    };
+    fault::set("ledger", fault::Way::Failed, 1);
+    begin("a").await.expect_err("broken");
+    fault::set("ledger", fault::Way::FailedButPersisted, 1);
+    begin("a").await.expect_err("broken");
+    for (sha256, is_new) in [("a", false), ("b", true), ("b", false), ("a", true)] {
+        assert_eq!(begin(sha256).await.expect("note"), is_new, "{sha256}");
+        // What came in between is of no consequence.
+        note(&test, 1).await.expect("note");
+    }
+    let rows = test.store.newest_ledger(Some("config.loaded"), 10).await;
+    let rows = rows.expect("read");
+    let hashes: Vec<_> = rows.iter().map(ledger::detail).collect();
+    assert_eq!(hashes.len(), 3);
+    assert_eq!(
+        (&hashes[0]["sha256"], &hashes[0]["previous_sha256"]),
+        (&json!("a"), &json!("b"))
+    );
+    // Many that begin at once make one entry.
+    let all = (0..10).map(|_| begin("c"));
+    let all = futures_util::future::join_all(all).await;
+    let new = all.into_iter().filter(|new| matches!(new, Ok(true)));
+    assert_eq!(new.count(), 1);
+    assert_eq!(verified(&test, &[key.verifier()]).await.findings, []);
 }

@@ -8,6 +8,7 @@ mod canonical;
 mod checkpoint;
 mod cli;
 mod config;
+mod consent;
 mod diagnosis;
 mod fixtures;
 mod holds;
