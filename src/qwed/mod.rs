@@ -11,6 +11,7 @@ pub mod owned;
 pub mod postgres;
 pub mod schema;
 pub mod sqlite;
+pub mod subject;
 pub mod survey;
 pub mod tables;
 pub mod url;
