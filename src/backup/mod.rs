@@ -37,7 +37,6 @@ mod keyring;
 mod ledger;
 mod manifest;
 mod owner;
-mod personal;
 mod produce;
 mod prune;
 mod put;
@@ -71,7 +70,11 @@ pub use self::{
     verify::{Finding, FindingKind, Report, verify},
     vouch::{Vouchers, compare_archived},
 };
-use crate::{objects::VaultError, qwed::ReadError, state::StateError};
+use crate::{
+    objects::VaultError,
+    qwed::{ReadError, personal},
+    state::StateError,
+};
 
 /// Why there is no backup, or none could be read. What is wrong with an archive that there is, is a finding.
 #[derive(Debug, Error)]

@@ -8,6 +8,7 @@
 pub mod api_keys;
 mod copy;
 pub mod owned;
+pub(crate) mod personal;
 pub mod postgres;
 pub mod schema;
 pub mod sqlite;
