@@ -39,6 +39,8 @@ pub enum Act {
     RestartArchive,
     /// Data keys were wrapped with another key-encryption key.
     Rewrap,
+    /// Somebody was given what is held about them, or about an organisation.
+    Export,
 }
 
 impl Act {
@@ -52,6 +54,7 @@ impl Act {
             Self::RecoverKeys => "archive.recover_keys",
             Self::RestartArchive => "archive.restart",
             Self::Rewrap => "archive.rewrap",
+            Self::Export => "subject.export",
         }
     }
 }

@@ -343,7 +343,12 @@ impl Export {
     #[must_use]
     pub fn validate(&self) -> Vec<Invalid> {
         let mut broken = Vec::new();
-        scheme(&mut broken, "export.url", &self.url, &super::objects::SCHEMES);
+        scheme(
+            &mut broken,
+            "export.url",
+            &self.url,
+            &super::objects::SCHEMES,
+        );
         broken
     }
 }

@@ -72,7 +72,13 @@ impl Plan {
                 && has(schema, "approved_by")
             {
                 let part = Part::ApprovedBy(subject.user_id);
-                plan.add("toolcall_approvals", schema, part, APPROVALS, Some(&APPROVAL));
+                plan.add(
+                    "toolcall_approvals",
+                    schema,
+                    part,
+                    APPROVALS,
+                    Some(&APPROVAL),
+                );
             }
         }
         plan

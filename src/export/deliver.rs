@@ -148,11 +148,7 @@ pub struct Removed {
 ///
 /// # Errors
 /// If the store fails.
-pub async fn sweep(
-    vault: &Vault,
-    keep_days: u32,
-    now: Timestamp,
-) -> Result<Removed, ExportError> {
+pub async fn sweep(vault: &Vault, keep_days: u32, now: Timestamp) -> Result<Removed, ExportError> {
     let mut swept = Removed::default();
     let mut versions = vault.versions(PREFIX);
     while let Some(version) = versions.try_next().await? {

@@ -196,8 +196,7 @@ mod tests {
     #[test]
     fn text_stays_text() {
         let hostile = Escaped("<script>alert('x')</script> & \"y\"").to_string();
-        let expected =
-            "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;y&quot;";
+        let expected = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;y&quot;";
         assert_eq!(hostile, expected);
     }
 }

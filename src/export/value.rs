@@ -159,7 +159,11 @@ mod tests {
             (text("0.10"), Kind::Other, r#""0.10""#),
             (text("{\"a\": 1}"), Kind::Other, r#""{\"a\": 1}""#),
             (text("ä\u{0}\n"), Kind::Other, r#""ä\u0000\n""#),
-            (Cell::Blob(vec![0, 255]), Kind::Other, r#"{"base64": "AP8="}"#),
+            (
+                Cell::Blob(vec![0, 255]),
+                Kind::Other,
+                r#"{"base64": "AP8="}"#,
+            ),
             (Cell::Text(vec![255]), Kind::Other, r#"{"base64": "/w=="}"#),
         ] {
             assert_eq!(json(&cell, kind), expected, "{cell:?}");

@@ -17,6 +17,7 @@ use super::{
     value::{Kind, csv_cell, put_json, write_json},
 };
 use crate::{
+    config,
     objects::Digest,
     progress::Progress,
     qwed::{
@@ -52,6 +53,17 @@ pub struct Notice {
     pub contact: String,
     /// For how long data are kept, in the operator's words; empty if it is not configured.
     pub retention: String,
+}
+
+impl From<&config::Export> for Notice {
+    fn from(config: &config::Export) -> Self {
+        let text = |text: &str| text.trim().to_owned();
+        Self {
+            controller: text(&config.controller),
+            contact: text(&config.contact),
+            retention: text(&config.retention),
+        }
+    }
 }
 
 /// A file of an export.

@@ -7,6 +7,7 @@ mod anchoring;
 pub mod backup;
 pub mod check_api_keys;
 pub mod drill;
+pub mod export_subject_data;
 mod partial;
 #[cfg(feature = "probe")]
 pub mod probe;
@@ -89,6 +90,7 @@ pub fn registry(config: &Config) -> Registry<Services> {
         .with::<backup::Backup>()
         .with::<check_api_keys::CheckApiKeys>()
         .with::<drill::Drill>()
+        .with::<export_subject_data::ExportSubjectData>()
         .with::<verify_piece::VerifyPiece>()
         .with::<verify_trail::VerifyTrail>();
     #[cfg(feature = "probe")]

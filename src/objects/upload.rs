@@ -12,11 +12,7 @@ use futures_util::TryStreamExt;
 use object_store::{MultipartUpload, ObjectStoreExt, path::Path};
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    Digest, Stored, Vault, VaultError,
-    error::explain,
-    object::check_name,
-};
+use super::{Digest, Stored, Vault, VaultError, error::explain, object::check_name};
 
 /// Bytes of a part. S3 takes ten thousand parts of at least 5 MiB each.
 const PART_BYTES: usize = 8 << 20;
