@@ -9,6 +9,7 @@ mod checkpoint;
 mod cli;
 mod config;
 mod diagnosis;
+mod export;
 mod fixtures;
 mod ledger;
 mod limits;
