@@ -88,6 +88,7 @@ fn the_ledger_has_it_where_there_is_a_key() {
         let directory = test.directory.path();
         let database = sqlite_url(&directory.join("qwed.db"));
         let key = directory.join("data/anchor.key");
+        fs::create_dir(directory.join("data")).expect("make a directory");
         let arguments = ["keygen", "--out"];
         let made = Program::bare().args(arguments).arg(&key).run();
         assert_eq!(made.code, Some(0), "{made:?}");

@@ -25,7 +25,7 @@ crate::on_both![
 fn assert_without(opened: &Opened, markers: &[&str]) {
     for marker in markers
         .iter()
-        .chain(&["SECRET", "password\"", "key_hash\"", "agent_token\""])
+        .chain(&["SECRET", "\"password", "\"key_hash\"", "\"agent_token\""])
     {
         let lines = opened.everything.lines();
         let found: Vec<_> = lines.filter(|line| line.contains(marker)).collect();

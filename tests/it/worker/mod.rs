@@ -4,6 +4,7 @@ mod anchors;
 mod archive;
 mod broker;
 mod chaos;
+mod export;
 mod fleet;
 mod lifecycle;
 mod rolling;
