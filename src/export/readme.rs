@@ -64,7 +64,7 @@ fn page_into(page: &mut String, source: &Source<'_>, summaries: &[Summary]) -> f
             "<p class=\"note\">The organisation is not active any more. Its data are still held, and the rights below still hold.</p>\n",
         );
     }
-    page.push_str("<h2>What is held about you</h2>\n");
+    page.push_str("<h2>What is held</h2>\n");
     held(page, summaries)?;
     if !notice.retention.is_empty() {
         writeln!(
