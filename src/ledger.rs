@@ -71,6 +71,8 @@ pub enum Act {
     PlaceHold,
     /// A legal hold was released.
     ReleaseHold,
+    /// Somebody was given what is held about them, or about an organisation.
+    Export,
 }
 
 impl Act {
@@ -99,6 +101,7 @@ impl Act {
             Self::ConsentHead => "consent.head",
             Self::PlaceHold => "hold.placed",
             Self::ReleaseHold => "hold.released",
+            Self::Export => "subject.export",
         }
     }
 }

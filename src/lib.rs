@@ -21,6 +21,7 @@ pub mod consent;
 pub mod demo;
 #[cfg(feature = "cli")]
 pub mod erasure;
+pub mod export;
 #[cfg(feature = "cli")]
 pub mod holds;
 #[cfg(feature = "cli")]

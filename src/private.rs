@@ -21,10 +21,7 @@ pub fn create_directory(path: &Path) -> io::Result<()> {
 /// # Errors
 /// If it cannot be made; [`ErrorKind::AlreadyExists`] if there is one, which stays as it is.
 pub fn create_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory(path);
     create_directory(directory)?;
     let draft = draft(path);
     let made = write(&draft, content).and_then(|()| fs::hard_link(&draft, path));
@@ -32,6 +29,64 @@ pub fn create_file(path: &Path, content: &[u8]) -> io::Result<()> {
     made?;
     removed?;
     File::open(directory)?.sync_all()
+}
+
+/// A file without a name, to write and to read: nobody else can open it, and it is gone with whoever made it.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn unnamed_file(directory: &Path) -> io::Result<File> {
+    let path = draft(&directory.join("unnamed"));
+    let file = open_new(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
+}
+
+/// A file that gets its name when it is complete. Dropped before, nothing is left of it.
+#[derive(Debug)]
+pub struct Draft {
+    path: PathBuf,
+    draft: PathBuf,
+}
+
+impl Draft {
+    /// Begins a file, to write and to read, in a directory that there is.
+    ///
+    /// # Errors
+    /// If it cannot be made; [`ErrorKind::AlreadyExists`] if there is one of this name.
+    pub fn begin(path: &Path) -> io::Result<(Self, File)> {
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        let draft = draft(path);
+        let file = open_new(&draft)?;
+        let path = path.to_owned();
+        Ok((Self { path, draft }, file))
+    }
+
+    /// Gives it its name. It was written to disk before.
+    ///
+    /// # Errors
+    /// If it cannot be named; [`ErrorKind::AlreadyExists`] if meanwhile there is one of this name, which stays as it is.
+    pub fn name(self) -> io::Result<()> {
+        fs::hard_link(&self.draft, &self.path)?;
+        File::open(directory(&self.path))?.sync_all()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.draft);
+    }
+}
+
+/// The directory that a file is in.
+#[must_use]
+pub fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Reads a file of a few lines; `None` if there is none.
@@ -53,14 +108,15 @@ fn draft(path: &Path) -> PathBuf {
 }
 
 fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = open_new(path)?;
     file.write_all(content)?;
     file.sync_all()
+}
+
+fn open_new(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create_new(true);
+    options.mode(0o600).open(path)
 }
 
 #[cfg(test)]

@@ -38,7 +38,6 @@ mod keyring;
 mod ledger;
 mod manifest;
 mod owner;
-mod personal;
 mod produce;
 mod prune;
 mod put;
@@ -73,7 +72,12 @@ pub use self::{
     verify::{Finding, FindingKind, Report, verify},
     vouch::{Vouchers, compare_archived},
 };
-use crate::{objects::VaultError, qwed::ReadError, state::StateError, tombstones::OpenError};
+use crate::{
+    objects::VaultError,
+    qwed::{ReadError, personal},
+    state::StateError,
+    tombstones::OpenError,
+};
 
 /// Why there is no backup, or none could be read. What is wrong with an archive that there is, is a finding.
 #[derive(Debug, Error)]

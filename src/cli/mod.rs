@@ -11,6 +11,7 @@ mod dead;
 mod demo;
 mod enqueue;
 mod erase;
+mod export;
 mod hold;
 mod job;
 mod jobs;
@@ -128,6 +129,8 @@ enum Command {
     /// Bring the tables of the state database up to date
     #[command(after_help = migrate::AFTER)]
     Migrate(config::Input),
+    /// Give people what is held about them
+    Export(export::Arguments),
     /// Look after the store of objects that are written once
     Archive(archive::Arguments),
     /// Check the configuration, or show which one is in force
@@ -155,6 +158,7 @@ pub fn run() -> ExitCode {
         Command::Dead(arguments) => dead::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Migrate(input) => migrate::run(&input),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Archive(arguments) => archive::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),

@@ -41,7 +41,7 @@ pub use ring::KeyConfig;
 pub use secret::Secret;
 pub use sections::{
     Amqp, Anchors, ApiKeys, Approval, Backup, Consent, Cut, EraseActivity, EraseEntries, EraseKeys,
-    Erasure, Http, Log, LogFormat, Metrics, Qwed, State, Verify,
+    Erasure, Export, Http, Log, LogFormat, Metrics, Qwed, State, Verify,
 };
 
 /// The file that ships with the program: every key, commented, with its default.
@@ -71,6 +71,8 @@ pub struct Config {
     pub backup: Backup,
     /// Erasure of data subjects.
     pub erasure: Erasure,
+    /// Exports for data subjects.
+    pub export: Export,
     /// The age of QWED's API keys.
     pub keys: ApiKeys,
     /// The consent ledger.
@@ -143,6 +145,21 @@ impl Config {
         Secret::new(format!("file://{}", path.to_string_lossy()))
     }
 
+    /// Where exports for data subjects are put, by default where objects are.
+    #[must_use]
+    pub fn export_url(&self) -> Secret {
+        if !self.export.url.is_empty() {
+            return self.export.url.clone();
+        }
+        self.objects_url()
+    }
+
+    /// The directory in which exports are made before they are put.
+    #[must_use]
+    pub fn export_directory(&self) -> PathBuf {
+        self.data_dir.join("exports")
+    }
+
     /// The role that marks overdue API keys; none if it is unknown, as QWED's database is.
     #[must_use]
     pub fn flag_url(&self) -> Option<&Secret> {
@@ -171,6 +188,7 @@ impl Config {
         broken.extend(self.anchors.validate());
         broken.extend(self.backup.validate());
         broken.extend(self.erasure.validate());
+        broken.extend(self.export.validate());
         broken.extend(self.keys.validate());
         broken.extend(self.consent.validate());
         broken.extend(self.log.validate());

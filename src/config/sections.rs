@@ -438,3 +438,37 @@ impl Consent {
         broken
     }
 }
+
+/// What people are given who ask what is held about them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Export {
+    /// Where jobs put exports; see [`super::Config::export_url`].
+    pub url: Secret,
+    /// The file that holds it instead.
+    pub url_file: PathBuf,
+    /// How long they are kept there, in days.
+    #[schemars(range(min = 1, max = 3650))]
+    pub keep_days: u32,
+    /// Who is responsible for the data.
+    pub controller: String,
+    /// Whom to ask.
+    pub contact: String,
+    /// For how long data are kept, in a sentence.
+    pub retention: String,
+}
+
+impl Export {
+    /// What is wrong with the values.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Invalid> {
+        let mut broken = Vec::new();
+        scheme(
+            &mut broken,
+            "export.url",
+            &self.url,
+            &super::objects::SCHEMES,
+        );
+        broken
+    }
+}

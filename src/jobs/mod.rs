@@ -9,6 +9,7 @@ pub mod check_api_keys;
 pub mod continue_erasures;
 pub mod drill;
 pub mod erase_subject;
+pub mod export_subject_data;
 pub mod forward_consent;
 mod partial;
 #[cfg(feature = "probe")]
@@ -102,6 +103,7 @@ pub fn registry(config: &Config) -> Registry<Services> {
         .with::<erase_subject::EraseSubject>()
         .with::<forward_consent::ForwardConsent>()
         .with::<record_consent::RecordConsent>()
+        .with::<export_subject_data::ExportSubjectData>()
         .with::<verify_piece::VerifyPiece>()
         .with::<verify_trail::VerifyTrail>();
     #[cfg(feature = "probe")]

@@ -11,7 +11,10 @@
 //! the same content again is harmless, and other content under a name that is taken is refused
 //! ([`VaultError::Occupied`]).
 //!
-//! Left out: deleting by rule, and objects above [`MAX_OBJECT_BYTES`], which would need uploads in parts.
+//! Files of any size are put in parts and without a lock ([`Vault::put_file`]): exports of personal data, which must stay
+//! removable.
+//!
+//! Left out: deleting by rule, and locked objects above [`MAX_OBJECT_BYTES`].
 
 pub mod doctor;
 mod error;
@@ -23,6 +26,7 @@ mod open;
 mod plain;
 mod s3;
 mod transport;
+mod upload;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +35,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use jiff::{Timestamp, ToSpan};
+use object_store::{ObjectStore, path::Path};
 
 use crate::config::LockMode;
 
@@ -39,7 +44,7 @@ pub use lock::{Lock, LockState, Protection};
 pub use object::{Deletion, Digest, Head, Listed, MAX_NAME_BYTES, Stored, Version};
 pub(crate) use transport::http_client;
 
-/// Largest object, in bytes: it is held in memory and sent as one request.
+/// Largest object but for files, in bytes: it is held in memory and sent as one request.
 pub const MAX_OBJECT_BYTES: u64 = 64 << 20;
 
 /// A place where objects are written once. Cheap to clone.
@@ -72,6 +77,8 @@ trait Backend: Send + Sync + 'static {
         version: Option<&str>,
     ) -> Result<Deletion, VaultError>;
     async fn examine(&self, examination: &mut doctor::Examination);
+    /// The store as the crate knows it, and where it has an object of this name.
+    fn place(&self, name: &str) -> Result<(Arc<dyn ObjectStore>, Path), VaultError>;
 }
 
 impl Vault {

@@ -30,6 +30,17 @@ impl Vault {
         Self::open(&config)
     }
 
+    /// Opens the store for exports, which are not locked: they are personal data in the clear.
+    ///
+    /// # Errors
+    /// If the configuration cannot be used.
+    pub fn open_for_exports(config: &Config) -> Result<Self, VaultError> {
+        let mut config = config.clone();
+        config.objects.url = config.export_url();
+        config.objects.lock_mode = LockMode::None;
+        Self::open(&config)
+    }
+
     /// Opens the store that is configured. Nothing is connected to; a directory is made if there is none.
     ///
     /// # Errors

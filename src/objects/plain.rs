@@ -171,6 +171,10 @@ impl Backend for Plain {
     async fn examine(&self, examination: &mut doctor::Examination) {
         doctor::plain(self, examination).await;
     }
+
+    fn place(&self, name: &str) -> Result<(Arc<dyn ObjectStore>, Path), VaultError> {
+        Ok((Arc::clone(&self.store), self.path(name)?))
+    }
 }
 
 impl Plain {

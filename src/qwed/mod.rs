@@ -10,6 +10,7 @@ mod copy;
 pub mod erase;
 mod erased;
 pub mod owned;
+pub(crate) mod personal;
 pub mod postgres;
 pub mod schema;
 pub mod sqlite;

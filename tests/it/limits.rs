@@ -95,7 +95,7 @@ fn append(connection: &Connection, id: i64, result: &str, previous: Option<Hex>)
 }
 
 /// Runs the program and watches its memory; answers the highest resident size in bytes as well.
-fn run_watched(mut command: Command) -> (Answer, u64) {
+pub(crate) fn run_watched(mut command: Command) -> (Answer, u64) {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -285,4 +285,8 @@ impl Backend for S3 {
     async fn examine(&self, examination: &mut doctor::Examination) {
         examine(self, examination).await;
     }
+
+    fn place(&self, name: &str) -> Result<(Arc<dyn ObjectStore>, Path), VaultError> {
+        Ok((Arc::clone(&self.store) as _, Path::from(self.key(name))))
+    }
 }

@@ -87,6 +87,27 @@ pub enum Part {
     All,
     /// Those of one organisation, or those whose organisation is no integer.
     Organization(Option<i64>),
+    /// Those that hold this integer in this column.
+    Holding(&'static str, i64),
+    /// Those of agents that hold this integer in this column of theirs.
+    OfAgents(&'static str, i64),
+    /// Tool calls that this user approved, as QWED writes it.
+    ApprovedBy(i64),
+}
+
+impl Part {
+    /// The condition of the parts that both kinds of database spell alike, each of which may match few rows far apart.
+    fn condition(self) -> Option<String> {
+        match self {
+            Self::All | Self::Organization(_) => None,
+            Self::Holding(column, value) => Some(format!("{} = {value}", quoted(column))),
+            Self::OfAgents(column, value) => Some(format!(
+                "agent_id IN (SELECT id FROM agent WHERE {} = {value})",
+                quoted(column)
+            )),
+            Self::ApprovedBy(user) => Some(format!("approved_by = 'user:{user}'")),
+        }
+    }
 }
 
 /// A row: its id, and its values in the order of the table's columns.

@@ -119,6 +119,7 @@ impl Source {
             Part::All => String::new(),
             Part::Organization(Some(id)) => format!(" AND organization_id = {id}"),
             Part::Organization(None) => " AND organization_id IS NULL".to_owned(),
+            other => format!(" AND {}", other.condition().unwrap_or_default()),
         };
         let after = after.map_or_else(|| "true".to_owned(), |id| format!("id > {id}"));
         let kind = |kind: &str| match kind {

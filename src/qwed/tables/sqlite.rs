@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, types::ValueRef};
+use rusqlite::{Connection, OptionalExtension, types::ValueRef};
 
 use super::{
     Cell, ColumnSchema, PAGE_BYTES, PAGE_ROWS, Part, Record, TableSchema, column_list, quoted,
@@ -12,11 +12,17 @@ use crate::qwed::{
     sqlite::{connect, expect_file, explain},
 };
 
+/// Ids of one look where few rows may match: a statement that goes on until it has a page of them would lock a running QWED
+/// out for as long.
+const WINDOW_IDS: u64 = 20_000;
+
 #[derive(Debug)]
 pub(super) struct Source {
     connection: Connection,
     path: PathBuf,
     sql: String,
+    /// Finds where the next row is, whosever; none where pages are filled without looking far.
+    next_sql: Option<String>,
     after: i64,
     is_done: bool,
 }
@@ -28,6 +34,7 @@ impl Source {
             connection: connect(path)?,
             path: path.to_owned(),
             sql: String::new(),
+            next_sql: None,
             after: 0,
             is_done: true,
         })
@@ -89,25 +96,58 @@ impl Source {
             Part::All => String::new(),
             Part::Organization(Some(id)) => format!(" AND organization_id = {id}"),
             Part::Organization(None) => " AND typeof(organization_id) <> 'integer'".to_owned(),
+            other => format!(" AND {}", other.condition().unwrap_or_default()),
         };
+        let table = quoted(&schema.name);
         self.sql = format!(
-            "SELECT rowid, {} FROM {} WHERE rowid > ?1{filter} ORDER BY rowid LIMIT {PAGE_ROWS}",
+            "SELECT rowid, {} FROM {table} WHERE rowid > ?1 AND rowid <= ?2{filter} ORDER BY rowid LIMIT {PAGE_ROWS}",
             column_list(schema),
-            quoted(&schema.name)
         );
+        let next = || format!("SELECT rowid FROM {table} WHERE rowid > ?1 ORDER BY rowid LIMIT 1");
+        self.next_sql = part.condition().map(|_| next());
         self.after = after.unwrap_or(i64::MIN);
         self.is_done = false;
         Ok(())
     }
 
     pub(super) fn next_page(&mut self) -> Result<Vec<Record>, ReadError> {
-        if self.is_done {
-            return Ok(Vec::new());
+        while !self.is_done {
+            let Some(up_to) = self.window()? else {
+                break;
+            };
+            let page = self.page(up_to)?;
+            match page.last() {
+                Some(last) => {
+                    self.after = last.id;
+                    return Ok(page);
+                }
+                None if up_to == i64::MAX => break,
+                None => self.after = up_to,
+            }
         }
+        self.is_done = true;
+        Ok(Vec::new())
+    }
+
+    /// Up to which id to look for the next page; `None` behind the last row.
+    fn window(&self) -> Result<Option<i64>, ReadError> {
+        let Some(sql) = &self.next_sql else {
+            return Ok(Some(i64::MAX));
+        };
+        let next = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let next = statement.query_row([self.after], |row| row.get::<_, i64>(0));
+            next.optional()
+        };
+        let next = next().map_err(|error| self.explain(&error))?;
+        Ok(next.map(|next| next.saturating_add_unsigned(WINDOW_IDS - 1)))
+    }
+
+    fn page(&self, up_to: i64) -> Result<Vec<Record>, ReadError> {
         let read = || {
             let mut statement = self.connection.prepare_cached(&self.sql)?;
             let width = statement.column_count();
-            let mut rows = statement.query([self.after])?;
+            let mut rows = statement.query([self.after, up_to])?;
             let (mut page, mut bytes) = (Vec::new(), 0);
             while bytes < PAGE_BYTES
                 && let Some(row) = rows.next()?
@@ -122,12 +162,7 @@ impl Source {
             }
             Ok(page)
         };
-        let page: Vec<Record> = read().map_err(|error| self.explain(&error))?;
-        match page.last() {
-            Some(last) => self.after = last.id,
-            None => self.is_done = true,
-        }
-        Ok(page)
+        read().map_err(|error| self.explain(&error))
     }
 }
 

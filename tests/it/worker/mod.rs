@@ -5,6 +5,7 @@ mod archive;
 mod broker;
 mod chaos;
 mod consent;
+mod export;
 mod fleet;
 mod lifecycle;
 mod rolling;

@@ -1,24 +1,24 @@
-//! Which columns are personal, and whose. A column that is not listed is archived as it is.
+//! What each of QWED's tables is about: whose a row is, and which columns are personal.
 
 use crate::trail::tombstone::{JSON_MARKER, MARKER};
 
 /// What the archive knows of one of QWED's tables.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Table {
-    pub(super) name: &'static str,
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
     /// Whose organisation and user a row is about.
-    pub(super) about: About,
+    pub(crate) about: About,
     /// Columns that are encrypted.
-    pub(super) personal: &'static [&'static str],
+    pub(crate) personal: &'static [&'static str],
     /// Those of them that no two rows may share, so that a marker has to tell rows apart.
-    pub(super) unique: &'static [&'static str],
+    pub(crate) unique: &'static [&'static str],
     /// Those of them that hold JSON.
-    pub(super) json: &'static [&'static str],
+    pub(crate) json: &'static [&'static str],
 }
 
 /// Where a row says whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum About {
+pub(crate) enum About {
     /// It is an organisation.
     Organization,
     /// It is a user.
@@ -30,10 +30,10 @@ pub(super) enum About {
 }
 
 /// The audit trail, which is archived in steps. All other tables are archived whole, each time.
-pub(super) const TRAIL: &str = "verificationlog";
+pub(crate) const TRAIL: &str = "verificationlog";
 
 /// All tables of QWED's, each behind those that it refers to.
-pub(super) const TABLES: [Table; 10] = [
+pub(crate) const TABLES: [Table; 10] = [
     Table {
         name: "organization",
         about: About::Organization,
@@ -107,17 +107,17 @@ pub(super) const TABLES: [Table; 10] = [
 ];
 
 /// The table of this name.
-pub(super) fn table(name: &str) -> Option<&'static Table> {
+pub(crate) fn table(name: &str) -> Option<&'static Table> {
     TABLES.iter().find(|table| table.name == name)
 }
 
 impl Table {
-    pub(super) fn is_personal(&self, column: &str) -> bool {
+    pub(crate) fn is_personal(&self, column: &str) -> bool {
         self.personal.contains(&column)
     }
 
     /// What stands for a value whose key was destroyed.
-    pub(super) fn marker(&self, column: &str, id: i64) -> String {
+    pub(crate) fn marker(&self, column: &str, id: i64) -> String {
         if self.json.contains(&column) {
             JSON_MARKER.to_owned()
         } else if self.unique.contains(&column) {

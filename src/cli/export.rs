@@ -1,0 +1,187 @@
+//! `trailkeeper export`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+
+use super::{
+    Exit, Failure,
+    config::Input,
+    ledger::{actor, record},
+    progress::watch,
+    store::{block_on, load},
+    table::{table, visible},
+    text::FAINT,
+    verify::{Format, print, print_json},
+};
+use crate::{
+    anchor,
+    checkpoint::note::SecretKey,
+    clock::Clock,
+    config::{Config, Secret},
+    export::{self, Asked, ExportError, Made, Notice, Source},
+    ledger::Act,
+    progress::Progress,
+    qwed::url::DatabaseUrl,
+    state::Store,
+};
+
+const AFTER: &str = "\
+The zip has what QWED's tables say about the user or the organisation: README.html to read, CSV tables, data.json, and a manifest \
+with checksums. Password and key hashes are never in it. It holds personal data in the clear: only its owner may read the file.
+
+Exit codes:
+  0    exported
+  2    wrong usage or configuration: no such user in this organisation, an address that several users have or that is none, or \
+a file that exists
+  3    the database cannot be read, or the file not be written
+  130  interrupted";
+
+/// What `export` takes.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write what is held about a user, or about a whole organisation, to a zip (GDPR Art. 15 and 20)
+    #[command(after_help = AFTER)]
+    Subject(SubjectArguments),
+}
+
+#[derive(Debug, Args)]
+struct SubjectArguments {
+    /// The organisation
+    #[arg(long = "org", value_name = "ID")]
+    organization: i64,
+    #[command(flatten)]
+    asked: AskedArguments,
+    /// New file for the zip
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// QWED's database, as in QWED's own DATABASE_URL [default: configuration, then DATABASE_URL]
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    #[command(flatten)]
+    input: Input,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct AskedArguments {
+    /// The user, by id
+    #[arg(long, value_name = "ID")]
+    user: Option<i64>,
+    /// The user, by e-mail address
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// Everything about the organisation and its users
+    #[arg(long)]
+    all: bool,
+}
+
+impl AskedArguments {
+    fn asked(&self) -> Asked {
+        match (self.user, &self.email) {
+            (Some(id), _) => Asked::User(id),
+            (None, Some(email)) => Asked::Email(email.clone()),
+            (None, None) => Asked::Organization,
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    match &arguments.command {
+        Command::Subject(arguments) => subject(arguments),
+    }
+}
+
+fn subject(arguments: &SubjectArguments) -> Result<Exit, Failure> {
+    let SubjectArguments { input, out, .. } = arguments;
+    let config = load(input.config.as_deref())?;
+    let url = database_url(arguments, &config)?;
+    // Before anything is made: whoever has the key wants the entry.
+    let key = anchor::load_key(&config.anchor_key_file()).map_err(Failure::could_not_check)?;
+    let asked = arguments.asked.asked();
+    let resolved = export::resolve(&url, arguments.organization, &asked);
+    let target = resolved
+        .map_err(Failure::could_not_check)?
+        .map_err(Failure::usage)?;
+    let progress = Arc::new(Progress::default());
+    let watching = watch(&progress, input.format == Format::Text);
+    let source = Source {
+        url: &url,
+        target: &target,
+        notice: &Notice::from(&config.export),
+        made_at: Clock.now(),
+    };
+    let made = export::to_file(source, &mut [], out, &progress);
+    drop(watching);
+    let made = made.map_err(|error| match error {
+        ExportError::Interrupted => Failure::interrupted(error),
+        ExportError::Exists(_) => Failure::usage(error),
+        _ => Failure::could_not_check(error),
+    })?;
+    note(&config, key.as_ref(), &made)?;
+    match input.format {
+        Format::Json => print_json(&made)?,
+        Format::Text => print_text(arguments, &made)?,
+    }
+    Ok(Exit::Intact)
+}
+
+fn database_url(arguments: &SubjectArguments, config: &Config) -> Result<DatabaseUrl, Failure> {
+    let configured = config.qwed_url().map(Secret::expose);
+    let url = arguments.database.as_deref().or(configured);
+    let url = url
+        .context("which database? Give --database URL, or set DATABASE_URL as for QWED")
+        .map_err(Failure::usage)?;
+    url.parse().map_err(Failure::usage)
+}
+
+/// Adds the export to the ledger, if this machine has the key.
+fn note(config: &Config, key: Option<&SecretKey>, made: &Made) -> Result<(), Failure> {
+    if key.is_none() {
+        return Ok(());
+    }
+    let noted = block_on(async {
+        let store = Store::open(config.state_url().expose(), config.state.max_connections).await?;
+        store.prepare().await?;
+        let (actor, detail) = (actor("export subject"), serde_json::to_value(made)?);
+        let recorded = record(&store, config, key, &actor, Act::Export, detail).await;
+        store.close().await;
+        recorded
+    })?;
+    noted
+        .context("the export is complete, and the ledger does not have it")
+        .map_err(Failure::could_not_check)
+}
+
+fn print_text(arguments: &SubjectArguments, made: &Made) -> Result<(), Failure> {
+    print(|out| {
+        let path = arguments.out.display().to_string();
+        writeln!(
+            out,
+            "{} records in {} ({} bytes)",
+            made.records,
+            visible(&path),
+            made.size_bytes
+        )?;
+        writeln!(out, "{FAINT}sha256 {}{FAINT:#}", made.sha256)?;
+        if !made.organization_is_active {
+            writeln!(
+                out,
+                "the organisation is not active; its data are exported all the same"
+            )?;
+        }
+        let rows = made.tables.iter();
+        let rows: Vec<_> = rows
+            .map(|(name, records)| [name.as_str().into(), records.to_string().into()])
+            .collect();
+        table(out, ["DATA", "RECORDS"], &rows)
+    })
+}
