@@ -22,6 +22,8 @@ pub mod demo;
 #[cfg(feature = "cli")]
 pub mod erasure;
 pub mod export;
+#[cfg(feature = "probe")]
+pub mod fault;
 #[cfg(feature = "cli")]
 pub mod holds;
 #[cfg(feature = "cli")]

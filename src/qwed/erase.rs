@@ -43,6 +43,16 @@ pub enum EraseError {
 }
 
 impl EraseError {
+    #[cfg(feature = "probe")]
+    fn on_demand() -> Self {
+        Self::Write {
+            location: "QWED's database".to_owned(),
+            problem: "broken on demand".to_owned(),
+            is_transient: true,
+            is_referred_to: false,
+        }
+    }
+
     /// Whether the database did not answer at all, or only for the moment not: anything else it refused.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
@@ -134,11 +144,21 @@ impl Eraser {
     /// # Errors
     /// If the database refuses, or is kept busy by others; then nothing was written, unless only the answer was lost.
     pub fn write(&mut self, statements: &[String]) -> Result<u64, EraseError> {
+        #[cfg(feature = "probe")]
+        let broken = crate::fault::strike("erased rows");
+        #[cfg(feature = "probe")]
+        if broken == Some(crate::fault::Way::Failed) {
+            return Err(EraseError::on_demand());
+        }
         let started = std::time::Instant::now();
         let changed = either!(self, writer => writer.write(statements));
         let held = started.elapsed();
         self.pace.adapt(held);
         either!(self, writer => writer.give_way(held));
+        #[cfg(feature = "probe")]
+        if broken == Some(crate::fault::Way::FailedButPersisted) {
+            return Err(EraseError::on_demand());
+        }
         changed
     }
 

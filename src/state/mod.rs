@@ -15,8 +15,6 @@ pub mod consents;
 pub mod coverage;
 pub mod data_keys;
 pub mod erasures;
-#[cfg(feature = "probe")]
-pub mod fault;
 pub mod holds;
 pub mod inbox;
 pub mod jobs;
@@ -44,6 +42,8 @@ use tokio::sync::watch;
 
 use crate::private;
 
+#[cfg(feature = "probe")]
+pub use crate::fault;
 pub use migrate::Found;
 
 /// The schema that holds our tables on PostgreSQL.

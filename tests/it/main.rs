@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod consent;
 mod diagnosis;
+mod erasure;
 mod export;
 mod fixtures;
 mod holds;

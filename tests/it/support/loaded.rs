@@ -26,7 +26,7 @@ CREATE TABLE verificationlog (id SERIAL PRIMARY KEY, organization_id INTEGER NOT
 CREATE INDEX ix_verificationlog_organization_id ON verificationlog (organization_id);
 "#;
 
-const KEY_TABLES: &str = r#"
+pub(crate) const KEY_TABLES: &str = r#"
 CREATE TABLE "user" (id SERIAL NOT NULL, email VARCHAR NOT NULL, password_hash VARCHAR NOT NULL, organization_id INTEGER NOT NULL,
   role VARCHAR NOT NULL, permissions VARCHAR, is_active BOOLEAN NOT NULL, created_at TIME_TYPE NOT NULL, PRIMARY KEY (id),
   FOREIGN KEY(organization_id) REFERENCES organization (id));
@@ -68,7 +68,7 @@ pub(crate) fn load_fixture(server: &Postgres, database: &str, name: &str, time_t
     server.psql(database, &sql);
 }
 
-fn columns(file: &Path, table: &str) -> Vec<String> {
+pub(crate) fn columns(file: &Path, table: &str) -> Vec<String> {
     let connection = trails::open(file);
     let mut statement = connection
         .prepare("SELECT name FROM pragma_table_info(?1)")
@@ -80,15 +80,15 @@ fn columns(file: &Path, table: &str) -> Vec<String> {
         .expect("read columns")
 }
 
-fn copy_table(file: &Path, table: &str, sql: &mut String) {
+pub(crate) fn copy_table(file: &Path, table: &str, sql: &mut String) {
     let columns = columns(file, table);
     let list = format!("\"{}\"", columns.join("\",\""));
     let connection = trails::open(file);
     let mut statement = connection
-        .prepare(&format!("SELECT {list} FROM {table}"))
+        .prepare(&format!("SELECT {list} FROM \"{table}\""))
         .expect("prepare");
     let mut rows = statement.query(()).expect("query");
-    let _ = writeln!(sql, "COPY {table} ({list}) FROM STDIN;");
+    let _ = writeln!(sql, "COPY \"{table}\" ({list}) FROM STDIN;");
     while let Some(row) = rows.next().expect("read a row") {
         for index in 0..columns.len() {
             if index > 0 {

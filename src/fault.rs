@@ -28,13 +28,13 @@ pub fn left(write: &str) -> u32 {
     found.map_or(0, |&(_, times)| times)
 }
 
-pub(super) fn strike(write: &str) -> Option<Way> {
+pub(crate) fn strike(write: &str) -> Option<Way> {
     let mut faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
     let (way, times) = faults.as_mut()?.get_mut(write)?;
     *times = times.checked_sub(1)?;
     Some(*way)
 }
 
-pub(super) fn error() -> sqlx::Error {
+pub(crate) fn error() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::other("broken on demand"))
 }
