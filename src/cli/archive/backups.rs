@@ -12,11 +12,12 @@ use serde_json::Value;
 use super::recovery::write_exported;
 use crate::{
     anchor::{self, Keys},
-    backup::{self, Archived, Exported, Finding, Made, Options, Wanted},
+    backup::{self, Archived, Exported, Finding, Made, Options, Restored, Wanted},
     cli::{
         Exit, Failure,
         anchors::{Sources, threaded},
         config::Input,
+        erase::{office, write_replayed},
         ledger::{actor, record},
         progress::watch,
         store::load,
@@ -26,6 +27,7 @@ use crate::{
     },
     clock::Clock,
     config::{Config, parse_micros},
+    erasure::{self, Replayed, State},
     ledger::Act,
     objects::Vault,
     progress::Progress,
@@ -327,6 +329,38 @@ fn time(text: &str) -> Result<Timestamp, Failure> {
     })
 }
 
+/// What was restored, and who was erased again in it.
+#[derive(Serialize)]
+struct Back {
+    #[serde(flatten)]
+    restored: Restored,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed: Option<Replayed>,
+}
+
+/// Erases again whoever was erased since: nobody is to be served what a backup still has of them.
+async fn replay(
+    archive: &Archive,
+    to: &DatabaseUrl,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<Option<Replayed>> {
+    let completed = State::Completed.name();
+    let store = &archive.store;
+    if store
+        .erasures_after(Some(completed), "", 1)
+        .await?
+        .is_empty()
+    {
+        return Ok(None);
+    }
+    let office = office(&archive.config, store, "archive restore", Some(to))?;
+    let replayed = erasure::replay(&office, progress).await;
+    replayed.map(Some).context(
+        "the backup was restored, but who was erased is not erased in it yet: run \"trailkeeper erase replay --database URL\" before \
+         anything is served from it",
+    )
+}
+
 pub(super) fn restore(arguments: &Restore) -> Result<Exit, Failure> {
     let to: DatabaseUrl = arguments.to.parse().map_err(Failure::usage)?;
     let wanted = Wanted {
@@ -352,10 +386,15 @@ pub(super) fn restore(arguments: &Restore) -> Result<Exit, Failure> {
         archive
             .record("archive restore", Act::Restore, detail)
             .await?;
-        Ok(restored)
+        let replayed = replay(archive, &to, &progress).await?;
+        Ok(Back { restored, replayed })
     })?;
+    let Back { restored, replayed } = &restored;
     match arguments.input.format {
-        Format::Json => print_json(&restored)?,
+        Format::Json => print_json(&Back {
+            restored: restored.clone(),
+            replayed: replayed.clone(),
+        })?,
         Format::Text => print(|out| {
             writeln!(
                 out,
@@ -373,6 +412,9 @@ pub(super) fn restore(arguments: &Restore) -> Result<Exit, Failure> {
                     "{} rows hold \"[erased]\": the keys of their {} data subjects are gone",
                     restored.erased_rows, restored.erased_keys
                 )?;
+            }
+            if let Some(replayed) = replayed {
+                write_replayed(out, replayed)?;
             }
             if restored.unknown_keys > 0 {
                 writeln!(
