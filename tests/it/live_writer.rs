@@ -27,14 +27,14 @@ const APPENDS: u64 = 1000;
 const ORGANIZATIONS: i64 = 3;
 
 /// The real QWED 8.0.0, appending to organisation 2.
-struct Writer {
+pub(crate) struct Writer {
     child: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Writer {
     /// Starts it, and returns when it is about to append.
-    fn start(url: &str, appends: u64) -> Self {
+    pub(crate) fn start(url: &str, appends: u64) -> Self {
         let mut child = tool("live_writer.py")
             .args(["--org", "2", "--appends", &appends.to_string()])
             .env("DATABASE_URL", url)
@@ -59,7 +59,7 @@ impl Writer {
     }
 
     /// Waits for its end; answers what became of its appends.
-    fn end(mut self) -> Value {
+    pub(crate) fn end(mut self) -> Value {
         let line = self.line();
         let status = self.child.wait().expect("wait for live_writer.py");
         assert!(status.success(), "live_writer.py: {status}");

@@ -1,10 +1,13 @@
 //! Erasure: who asks is erased, the trail stays what it was, and nobody passes anything else off as an erasure.
 
+mod archived;
 mod attacks;
 mod bad_input;
 mod faults;
 mod fixtures;
 mod lifecycle;
+mod live;
+mod program;
 mod restored;
 
 use std::fmt::Write as _;
@@ -21,20 +24,14 @@ use trailkeeper::{
     config::Config,
     erasure::{self, Asked, ErasureError, Office, Options, Override, Request, Taken},
     progress::Progress,
-    qwed::{Database, IdRange, url::DatabaseUrl},
+    qwed::url::DatabaseUrl,
     tombstones::Graveyard,
-    trail::{
-        finding::{Kind, Verdict},
-        hash::to_hex,
-        keys::Key,
-        payload::{Form, PayloadHasher, Shape},
-        row::{Row, Value},
-        time::Time,
-    },
+    trail::finding::{Kind, Verdict},
     verify::{self, Options as Verifying, Scope, report::Report},
 };
 
 use crate::support::{
+    appended::nobodys_entry,
     loaded::{self, copy_table},
     postgres::Postgres,
     store::TestStore,
@@ -136,58 +133,9 @@ impl<'s> Estate<'s> {
     /// Appends an entry of nobody's, as QWED 8.0.0 does.
     async fn append(&self, organization: i64) {
         let url = self.office.qwed.clone();
-        let newest = tokio::task::spawn_blocking(move || {
-            let mut reader = Database::open(&url)?.reader()?;
-            let whole = IdRange {
-                low: i64::MIN,
-                high: i64::MAX,
-            };
-            let last = reader.bounds(None, whole)?.map_or(0, |range| range.high);
-            let head = reader.before(organization, i64::MAX)?;
-            Ok::<_, trailkeeper::qwed::ReadError>((last, head))
-        });
-        let (last, head) = newest.await.expect("no panic").expect("read");
-        let previous = head
-            .as_ref()
-            .map_or(Value::Null, |head| head.row().entry_hash);
-        let text = |text: &'static str| Value::Text(text.as_bytes());
-        let row = Row {
-            id: last + 1,
-            organization_id: Value::Integer(organization),
-            user_id: Value::Null,
-            query: text("2 + 2"),
-            result: text("{\"status\": \"VERIFIED\"}"),
-            is_verified: Value::Bool(true),
-            domain: text("MATH"),
-            timestamp: Time::Text(b"2026-11-23 12:00:00.000000"),
-            entry_hash: Value::Null,
-            hmac_signature: Value::Null,
-            previous_hash: previous,
-            raw_llm_output: Value::Null,
-            api_key_id: Value::Null,
-            verifier_version: Value::Null,
-            admission: Value::Null,
-            erased: None,
-        };
-        let mut hasher = PayloadHasher::default();
-        hasher.load(&row).expect("JSON");
-        // The form that rows without the newest columns can have as well.
-        let form = Form {
-            shape: Shape::C,
-            ..Form::ALL[0]
-        };
-        let hash = to_hex(&hasher.hash(&row, form).expect("hashable"));
-        let signature = Key::new("", FIXTURE_KEY.as_bytes()).sign(&hash);
-        let show = |bytes: &[u8]| format!("'{}'", String::from_utf8_lossy(bytes));
-        self.run(&format!(
-            "INSERT INTO verificationlog (id, organization_id, query, result, is_verified, domain, timestamp, entry_hash, \
-             hmac_signature, previous_hash) VALUES ({}, {organization}, '2 + 2', '{{\"status\": \"VERIFIED\"}}', true, 'MATH', \
-             '2026-11-23 12:00:00.000000', {}, {}, {})",
-            last + 1,
-            show(&hash),
-            show(&signature),
-            previous.text().map_or_else(|| "NULL".to_owned(), show),
-        ));
+        let sql =
+            tokio::task::spawn_blocking(move || nobodys_entry(&url, organization, FIXTURE_KEY));
+        self.run(&sql.await.expect("no panic"));
     }
 
     /// Adds rows of all tables that refer to users.

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub(crate) mod amqp_client;
+pub(crate) mod appended;
 pub(crate) mod ceph;
 pub(crate) mod loaded;
 pub(crate) mod ministack;

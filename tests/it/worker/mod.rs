@@ -5,6 +5,7 @@ mod archive;
 mod broker;
 mod chaos;
 mod consent;
+mod erasure;
 mod export;
 mod fleet;
 mod lifecycle;
