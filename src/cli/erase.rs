@@ -510,6 +510,14 @@ fn again(arguments: &Replay) -> Result<Exit, Failure> {
     })
 }
 
+/// A request in words, as every command shows it.
+pub(super) fn write_request(
+    out: &mut dyn std::io::Write,
+    request: &Request,
+) -> std::io::Result<()> {
+    show::request(out, request)
+}
+
 /// What was erased again, in words.
 pub(super) fn write_replayed(
     out: &mut dyn std::io::Write,
