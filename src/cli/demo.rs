@@ -1,5 +1,7 @@
 //! `trailkeeper demo`: the worker at work, with nothing to set up.
 
+mod erasure;
+
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -7,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, run::until_signals, text, verify::print};
@@ -46,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let directory = std::path::absolute(&directory).map_err(Failure::could_not_check)?;
     let sample = directory.join("trailkeeper-demo.db");
     demo::make_sample(&sample, Clock.now()).map_err(Failure::could_not_check)?;
-    let demo = configure(&directory, &sample).map_err(Failure::could_not_check)?;
+    let demo = configure(&directory, &sample, arguments.once).map_err(Failure::could_not_check)?;
     print(|out| {
         writeln!(
             out,
@@ -86,7 +89,7 @@ struct Demo {
 
 /// Writes the configuration, so that every other command can be tried on the sample as well; what an earlier demo did is
 /// forgotten.
-fn configure(directory: &Path, sample: &Path) -> anyhow::Result<Demo> {
+fn configure(directory: &Path, sample: &Path, once: bool) -> anyhow::Result<Demo> {
     let state = directory.join("state");
     if state.join("trailkeeper.db").exists() {
         std::fs::remove_dir_all(&state).context("cannot clear an earlier demo's state")?;
@@ -104,7 +107,7 @@ fn configure(directory: &Path, sample: &Path) -> anyhow::Result<Demo> {
     ring.insert("file".to_owned(), key.display().to_string().into());
     qwed.insert("keys".to_owned(), vec![toml::Value::from(ring)].into());
     let mut metrics = toml::Table::new();
-    metrics.insert("listen".to_owned(), free_address().to_string().into());
+    metrics.insert("listen".to_owned(), free_address(once).to_string().into());
     let mut log = toml::Table::new();
     log.insert("level".to_owned(), "error".into());
     let mut config = toml::Table::new();
@@ -119,11 +122,12 @@ fn configure(directory: &Path, sample: &Path) -> anyhow::Result<Demo> {
     })
 }
 
-/// The usual address, or another if somebody listens there.
-fn free_address() -> SocketAddr {
+/// The usual address, or another if somebody listens there. A demo that ends by itself keeps nobody from the usual one.
+fn free_address(once: bool) -> SocketAddr {
     let usual = Config::default().metrics.listen;
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let found = TcpListener::bind(usual).or_else(|_| TcpListener::bind(any));
+    let wanted = if once { any } else { usual };
+    let found = TcpListener::bind(wanted).or_else(|_| TcpListener::bind(any));
     found
         .and_then(|listener| listener.local_addr())
         .unwrap_or(usual)
@@ -168,8 +172,13 @@ async fn work(
         let job = registry.new_job("verify_trail", serde_json::json!({}), "demo")?;
         do_job(&store, job, &stop).await?;
     }
+    let mut shown = None;
     if !stop.is_cancelled() {
-        say(|out| look(out, &demo.file, (!once).then_some(address)))?;
+        let directory = demo.file.parent().unwrap_or(Path::new("."));
+        shown = erasure::erase_somebody(&config, &registry, &store, directory, &stop).await?;
+    }
+    if !stop.is_cancelled() {
+        say(|out| look(out, &demo.file, (!once).then_some(address), shown.as_ref()))?;
     }
     if once {
         stop.cancel();
@@ -182,12 +191,28 @@ async fn work(
 
 /// Queues a job, waits for it and shows what it found; nothing when told to stop before.
 async fn do_job(store: &Store, job: NewJob, stop: &CancellationToken) -> anyhow::Result<()> {
-    let (id, kind) = (job.id.clone(), job.kind.clone());
-    store.enqueue(&[job]).await?;
-    match wait(store, &id, stop).await? {
-        Some(ended) => show(&kind, ended),
+    let kind = job.kind.clone();
+    match ended(store, job, stop).await? {
+        Some(outcome) => show(&kind, outcome),
         None => Ok(()),
     }
+}
+
+/// Queues a job, waits for it and answers its outcome; `None` when told to stop before.
+async fn ended(
+    store: &Store,
+    job: NewJob,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Value>> {
+    let (id, kind) = (job.id.clone(), job.kind.clone());
+    store.enqueue(&[job]).await?;
+    let Some(job) = wait(store, &id, stop).await? else {
+        return Ok(None);
+    };
+    if job.state != State::Succeeded {
+        bail!("{kind} is {}: {}", job.state, job.error.unwrap_or_default());
+    }
+    Ok(Some(job.outcome.unwrap_or_default()))
 }
 
 /// Waits until a job has ended; `None` when told to stop before.
@@ -209,11 +234,7 @@ async fn wait(
 }
 
 /// Shows what a job found, as it was stored.
-fn show(kind: &str, job: JobView) -> anyhow::Result<()> {
-    if job.state != State::Succeeded {
-        bail!("{kind} is {}: {}", job.state, job.error.unwrap_or_default());
-    }
-    let outcome = job.outcome.unwrap_or_default();
+fn show(kind: &str, outcome: Value) -> anyhow::Result<()> {
     match kind {
         "verify_trail" => {
             let report: Report = serde_json::from_value(outcome)?;
@@ -246,12 +267,21 @@ fn show(kind: &str, job: JobView) -> anyhow::Result<()> {
                 outcome["new_entries"]
             )
         }),
+        "continue_erasures" => match outcome["open"].as_i64().zip(outcome["completed"].as_i64()) {
+            Some(_) => Ok(()),
+            None => say(|out| writeln!(out, "no request for erasure is open")),
+        },
         _ => say(|out| writeln!(out, "{outcome:#}")),
     }
 }
 
-fn look(out: &mut dyn Write, file: &Path, address: Option<SocketAddr>) -> std::io::Result<()> {
-    let file = file.display();
+fn look(
+    out: &mut dyn Write,
+    file: &Path,
+    address: Option<SocketAddr>,
+    shown: Option<&erasure::Shown>,
+) -> std::io::Result<()> {
+    let file = file.display().to_string();
     writeln!(out, "\nWhere to look:")?;
     if let Some(address) = address {
         writeln!(
@@ -266,7 +296,8 @@ fn look(out: &mut dyn Write, file: &Path, address: Option<SocketAddr>) -> std::i
          trailkeeper enqueue verify_trail --wait --config {file}\n  \
          trailkeeper verify --config {file}\n  \
          trailkeeper anchor list --config {file}"
-    )
+    )?;
+    shown.map_or(Ok(()), |shown| shown.write(out, &file))
 }
 
 fn say(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! `trailkeeper erase`.
 
 mod show;
+mod tombstones;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,7 +40,8 @@ with what waits for an entry to be no longer its organisation's newest. docs/era
 
 Exit codes:
   0  done
-  1  the request cannot be followed (its reason is printed), or a certificate is not there yet
+  1  the request cannot be followed (its reason is printed), a certificate is not there yet, or
+     tombstones are not what was signed
   2  wrong usage or configuration, or a step that the request is not ready for
   3  a database cannot be reached, or refused
   130  interrupted; the same command goes on";
@@ -68,6 +70,8 @@ enum Command {
     List(List),
     /// Print the certificate of a request that was carried out
     Certificate(One),
+    /// Print the tombstones of a request, the root of which its certificate names
+    Tombstones(One),
     /// Take a request back, before anything was erased
     Cancel(Because),
     /// Give a request two more months (Art. 12(3)), once
@@ -188,6 +192,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Status(arguments) => step(arguments, "erase status", async |_, _, _| Ok(())),
         Command::List(arguments) => list(arguments),
         Command::Certificate(arguments) => certificate(arguments),
+        Command::Tombstones(arguments) => tombstones::run(arguments),
         Command::Cancel(arguments) => because(
             arguments,
             "erase cancel",
@@ -503,6 +508,14 @@ fn again(arguments: &Replay) -> Result<Exit, Failure> {
         true => Exit::Intact,
         false => Exit::Tampered,
     })
+}
+
+/// A request in words, as every command shows it.
+pub(super) fn write_request(
+    out: &mut dyn std::io::Write,
+    request: &Request,
+) -> std::io::Result<()> {
+    show::request(out, request)
 }
 
 /// What was erased again, in words.

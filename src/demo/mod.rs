@@ -47,6 +47,11 @@ pub const TAMPERING: [&str; 3] = [
 /// How many entries [`remove_newest`] takes.
 pub const REMOVED: i64 = 3;
 
+/// The organisation of a user whom the demo erases.
+pub const SUBJECT_ORGANIZATION: i64 = 1;
+/// That user: one with entries, among them not the organisation's newest, and with an API key.
+pub const SUBJECT: i64 = 103;
+
 const ORGANIZATIONS: i64 = 3;
 
 /// Marks a sample as such in the file's header (`PRAGMA application_id`), so that nothing else is ever replaced.

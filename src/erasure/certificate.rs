@@ -66,7 +66,8 @@ pub struct Certificate {
 pub struct Buried {
     /// How many.
     pub count: u64,
-    /// The root of the tree (RFC 6962) whose leaves are their lines, in the order of the ledger; in hexadecimal.
+    /// The root of the tree (RFC 6962) whose leaves are their lines, in the order of the ledger; in base64, as in
+    /// checkpoints.
     pub root: String,
     /// How many entries failed their checks before they were erased; they go on being reported.
     pub faulty: u64,

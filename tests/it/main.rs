@@ -5,6 +5,7 @@ mod anchors;
 mod api_keys;
 mod backup;
 mod canonical;
+mod certificate;
 mod checkpoint;
 mod cli;
 mod config;

@@ -1,8 +1,7 @@
 //! `trailkeeper audit verify`.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
@@ -13,7 +12,10 @@ use super::super::{
     text::{BAD, FAINT, GOOD},
     verify::{Format, print, print_json},
 };
-use super::entry_file::{self, Entry, EntryLeaf};
+use super::{
+    entry_file::{self, Entry, EntryLeaf},
+    public_keys, read, signers,
+};
 use crate::checkpoint::{
     leaf::LeafKind,
     note::{VerifierKey, VerifyError},
@@ -32,9 +34,6 @@ Exit codes:
   3    could not check: a file that cannot be read, or a proof that none of the keys signed
 
 Nothing else is read: no database, no configuration, no secret.";
-
-/// Larger files are no entries and no proofs.
-const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// What `audit verify` takes.
 #[derive(Debug, Args)]
@@ -89,11 +88,7 @@ struct CheckpointDocument {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let keys = arguments
-        .public_keys
-        .iter()
-        .map(|key| public_key(key))
-        .collect::<Result<Vec<_>, _>>()?;
+    let keys = public_keys(&arguments.public_keys)?;
     let proof_path = &arguments.proof;
     let proof: InclusionProof = read(proof_path)?
         .parse()
@@ -163,11 +158,7 @@ fn proven(
     proved.push(format!(
         "entry {id} is number {place} of {size} in the trail {origin}"
     ));
-    let signers: Vec<String> = keys
-        .iter()
-        .filter(|key| proof.checkpoint.verify(std::slice::from_ref(key)).is_ok())
-        .map(|key| format!("{} ({})", key.name(), key.id()))
-        .collect();
+    let signers = signers(&proof.checkpoint, keys);
     let time = checkpoint.time.map(|time| time.to_string());
     let when = time
         .as_ref()
@@ -229,29 +220,4 @@ fn text(out: &mut dyn Write, document: &Document) -> std::io::Result<()> {
         Some(reason) => writeln!(out, "{BAD}DISPROVED{BAD:#}: {reason}"),
         None => writeln!(out, "{GOOD}PROVEN{GOOD:#}"),
     }
-}
-
-fn public_key(argument: &str) -> Result<VerifierKey, Failure> {
-    let (text, whence) = match argument.strip_prefix('@') {
-        Some(path) => (read(Path::new(path))?, format!("--public-key @{path}")),
-        // Not quoted: it may be a secret key by mistake.
-        None => (argument.to_owned(), "--public-key".to_owned()),
-    };
-    let parsed = text.trim_end_matches('\n').parse::<VerifierKey>();
-    parsed.context(whence).map_err(Failure::usage)
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
-        .map_err(anyhow::Error::new)
-        .and_then(|length| {
-            let is_bounded = length as u64 <= MAX_FILE_BYTES;
-            anyhow::ensure!(is_bounded, "it has over {} MiB", MAX_FILE_BYTES >> 20);
-            Ok(())
-        })
-        .with_context(|| format!("cannot read {}", path.display()))
-        .map_err(Failure::could_not_check)?;
-    Ok(text)
 }

@@ -2,10 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use trailkeeper::runtime::amqp::{
-    dead,
-    ports::Reason,
-    topology::{Argument, EXCHANGES, QUEUES},
+use trailkeeper::{
+    config::Config,
+    erasure::State,
+    jobs,
+    runtime::amqp::{
+        dead,
+        ports::Reason,
+        topology::{Argument, EXCHANGES, QUEUES},
+    },
 };
 
 const DESCRIPTION: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/asyncapi.yaml"));
@@ -85,4 +90,51 @@ fn lists_headers_and_reasons() {
         .filter_map(|line| line.trim().strip_prefix("- "))
         .collect();
     assert_eq!(listed, Reason::ALL.map(Reason::as_str));
+}
+
+/// The words that a description lists, one a line, with a colon behind.
+fn listed(heading: &str) -> BTreeSet<String> {
+    let text = sections(DESCRIPTION, heading).remove(0);
+    let lines = text.lines().filter_map(|line| {
+        let (words, _) = line.trim().strip_prefix('`')?.split_once("`:")?;
+        Some(words.split("`, `").map(str::to_owned).collect::<Vec<_>>())
+    });
+    lines.flatten().collect()
+}
+
+#[test]
+fn lists_the_kinds_that_anybody_can_ask_for() {
+    let registry = jobs::registry(&Config::default());
+    let offered = registry.kinds().filter(|kind| !kind.is_internal);
+    let offered: BTreeSet<_> = offered
+        .map(|kind| kind.name.to_owned())
+        .filter(|name| !name.starts_with("probe"))
+        .collect();
+    assert_eq!(listed("kind:"), offered);
+}
+
+/// The events of erasures are named after what happened to a request, and each state has its name in the description.
+#[test]
+fn lists_what_happens_to_erasures() {
+    let events = listed("type:");
+    let events = events.iter().filter_map(|it| it.strip_prefix("erasure."));
+    let wanted = [
+        "approved",
+        "cancelled",
+        "completed",
+        "deadline_near",
+        "extended",
+        "planned",
+        "received",
+        "rejected",
+        "waiting_for_head",
+    ];
+    assert_eq!(events.collect::<Vec<_>>(), wanted);
+    let states = sections(DESCRIPTION, "enum:").remove(1);
+    let states: Vec<_> = states
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- "))
+        .collect();
+    assert_eq!(states.len(), 10);
+    assert!(states.iter().all(|name| State::from_name(name).is_some()));
 }
