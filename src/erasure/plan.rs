@@ -71,7 +71,7 @@ pub struct Entries {
     pub first_id: Option<i64>,
     /// The last.
     pub last_id: Option<i64>,
-    /// The SHA-256 of their ids, one a line, in hexadecimal.
+    /// The SHA-256 of their ids, the newest's included, one a line, in hexadecimal.
     pub ids_sha256: String,
     /// The organisation's newest entry, where it is the subject's: it has to wait for the next one.
     pub newest: Option<i64>,
@@ -139,9 +139,7 @@ impl Plan {
             "user_id": self.user_id,
             "policy": self.policy,
             "entries": {
-                "rows": self.entries.rows,
                 "ids_sha256": self.entries.ids_sha256,
-                "newest": self.entries.newest,
                 "faulty": self.entries.faulty,
                 "unsealed": self.entries.unsealed,
             },
@@ -266,7 +264,9 @@ pub(super) async fn make(
     let (survey, tables) = looked
         .await
         .map_err(|error| ErasureError::Refused(error.to_string()))??;
-    let ids: String = survey.ids.iter().map(|id| format!("{id}\n")).collect();
+    // Whether the last of them has to wait changes with each entry of anybody's, and not what is erased.
+    let ids = survey.ids.iter().chain(&survey.newest);
+    let ids: String = ids.map(|id| format!("{id}\n")).collect();
     let entries = Entries {
         rows: survey.ids.len() as u64,
         first_id: survey.ids.first().copied().or(survey.newest),

@@ -41,7 +41,8 @@ def prepare(organization_id: int) -> list[int | None]:
             )
             session.commit()
         users = session.exec(
-            select(User.id).where(User.organization_id == organization_id).order_by(User.id)
+            # QWED refuses requests of others.
+            select(User.id).where(User.organization_id == organization_id, User.is_active).order_by(User.id)
         ).all()
     return [None, *users]
 

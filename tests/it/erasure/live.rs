@@ -9,7 +9,7 @@ use crate::{
     support::{
         loaded::{add_organizations, copy_entries},
         store::{TestStore, block_on},
-        trails::{KEY, generate, generator, sqlite_url},
+        trails::{self, KEY, generate, generator, sqlite_url},
     },
 };
 
@@ -18,6 +18,10 @@ const APPENDS: u64 = 600;
 const ORGANIZATIONS: i64 = 3;
 /// Users of the organisation that QWED appends to.
 const USERS: [i64; 6] = [200, 203, 206, 209, 212, 215];
+
+/// As an erasure begins: QWED has them write nothing any more.
+const LOCKED_OUT: &str =
+    "UPDATE \"user\" SET is_active = false WHERE id IN (200, 203, 206, 209, 212, 215)";
 
 async fn erase_beside(estate: Estate<'_>, writer: Writer) {
     let writing = tokio::task::spawn_blocking(move || writer.end());
@@ -53,6 +57,9 @@ fn no_append_of_qweds_fails_on_sqlite() {
         let directory = tempfile::tempdir().expect("make a directory");
         let path = directory.path().join("qwed.db");
         generate(&path, ORGANIZATIONS, 1, ENTRIES);
+        trails::open(&path)
+            .execute_batch(LOCKED_OUT)
+            .expect("lock out");
         let url = sqlite_url(&path);
         let writer = Writer::start(&url, APPENDS);
         let estate = Estate::of(&test, Qwed::Sqlite(path), &url, KEY, directory);
@@ -87,6 +94,7 @@ fn no_append_of_qweds_fails_on_postgresql() {
             DATABASE,
             "SELECT setval('verificationlog_id_seq', max(id)) FROM verificationlog",
         );
+        server.psql(DATABASE, LOCKED_OUT);
         let writer = Writer::start(&url, APPENDS);
         let directory = tempfile::tempdir().expect("make a directory");
         let estate = Estate::of(&test, Qwed::Postgres(server), &url, KEY, directory);
