@@ -16,8 +16,8 @@ use crate::trail::tombstone::{JSON_MARKER, MARKER};
 
 /// How long QWED may have to wait for us.
 pub const MAX_HOLD: Duration = Duration::from_millis(50);
-/// What a transaction is made to last at most, so that it never lasts that long.
-const AIM: Duration = Duration::from_millis(15);
+/// What a transaction is made to last, so that it never lasts that long. Writing one row to a disk takes some milliseconds.
+const AIM: Duration = Duration::from_millis(20);
 /// Rows of the first transaction, and the most of any.
 const FIRST_ROWS: usize = 20;
 const MAX_ROWS: usize = 500;
@@ -177,6 +177,9 @@ impl Eraser {
             let (now, later) = rest.split_at(self.pace.rows.min(rest.len()));
             changed += self.write(&[sql(&among(now))])?;
             rest = later;
+            if !rest.is_empty() {
+                either!(self, writer => writer.let_in());
+            }
         }
         Ok(changed)
     }
@@ -209,7 +212,7 @@ impl Pace {
         self.longest = self.longest.max(held);
         self.rows = if held > AIM {
             (self.rows / 2).max(1)
-        } else if held < AIM / 3 {
+        } else if held < AIM * 2 / 3 {
             (self.rows * 2).min(MAX_ROWS)
         } else {
             self.rows

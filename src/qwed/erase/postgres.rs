@@ -70,6 +70,9 @@ impl Writer {
         Ok(changed)
     }
 
+    /// As [`Self::give_way`].
+    pub(super) fn let_in(&mut self) {}
+
     /// Writers do not keep each other waiting here, unless they want the same row.
     pub(super) fn give_way(&mut self, _: Duration) {}
 

@@ -13,6 +13,8 @@ use crate::qwed::sqlite::{expect_file, explain};
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(30);
 const COMMIT_ATTEMPTS: u32 = 200;
 const MAX_PAUSE: Duration = Duration::from_millis(200);
+/// SQLite's busy handler looks again after 1, 2, 5, 10, 15, 20, 25, 25 and 25 ms, then after 50 and 100.
+const LOOK: Duration = Duration::from_millis(25);
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -118,6 +120,11 @@ impl Writer {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Leaves the file alone for as long as whoever waits for it sleeps between looks, the first tenth of a second.
+    pub(super) fn let_in(&mut self) {
+        pause(LOOK);
     }
 
     /// SQLite's lock is not a queue: who finds it taken looks again after up to 100 ms. Without a pause between our
