@@ -40,9 +40,11 @@ fn the_default_file_lists_every_key() {
 #[test]
 fn what_the_default_file_shows_in_comments_is_valid() {
     let is_shown = |line: &str| line.starts_with('[') || line.contains(" = ");
-    let lines = DEFAULT
-        .lines()
-        .filter(|line| !line.starts_with("keys =") && *line != "database_url = \"\"");
+    let is_shown_filled = |line: &&str| {
+        let lists = ["keys =", "producers ="];
+        lists.iter().any(|list| line.starts_with(list)) || *line == "database_url = \"\""
+    };
+    let lines = DEFAULT.lines().filter(|line| !is_shown_filled(line));
     let shown: String = lines
         .filter_map(|line| match line.strip_prefix("# ") {
             Some(rest) => is_shown(rest).then_some(rest),
@@ -54,6 +56,7 @@ fn what_the_default_file_shows_in_comments_is_valid() {
         .collect();
     let config = load(&shown, &[]).unwrap().config;
     assert_eq!(config.qwed.keys.len(), 2);
+    assert_eq!(config.erasure.producers.len(), 1);
     assert_eq!(config.jobs.kinds["verify_trail"].priority, Some(10));
     assert!(config.qwed_url().is_some());
 }
