@@ -216,8 +216,9 @@ pub fn marked_json(column: &str) -> String {
     marked_by(column, JSON_MARKER)
 }
 
+/// Both ways are of the column's type: on PostgreSQL a text is none for a column of JSON.
 fn marked_by(column: &str, marker: &str) -> String {
-    format!("{column} = CASE WHEN {column} IS NULL THEN NULL ELSE '{marker}' END")
+    format!("{column} = CASE WHEN {column} IS NULL THEN {column} ELSE '{marker}' END")
 }
 
 /// The condition that an entry of the trail is not the newest of its organisation.
