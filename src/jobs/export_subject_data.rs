@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::runtime::Handle;
 
-use super::{Services, anchoring, follow};
+use super::{Services, anchoring, follow, own_records};
 use crate::{
     anchor,
     checkpoint::note::SecretKey,
@@ -82,7 +83,8 @@ impl Job<Services> for ExportSubjectData {
         };
         let notice = Notice::from(&config.export);
         let progress = Arc::new(Progress::default());
-        let own = Vec::new();
+        let handle = Handle::current();
+        let own = own_records::about(&target, &context.store, &handle, now);
         let making = export::deliver(
             &order,
             &services.qwed,

@@ -11,6 +11,7 @@ pub mod drill;
 pub mod erase_subject;
 pub mod export_subject_data;
 pub mod forward_consent;
+pub(crate) mod own_records;
 mod partial;
 #[cfg(feature = "probe")]
 pub mod probe;

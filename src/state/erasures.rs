@@ -222,6 +222,30 @@ impl Store {
         rows.iter().map(ErasureRow::read).collect()
     }
 
+    /// Requests about an organisation's user, or about all of its users, `limit` of them behind `after` in order of id.
+    ///
+    /// # Errors
+    /// As [`Self::erasure`].
+    pub async fn erasures_about(
+        &self,
+        organization_id: i64,
+        user_id: Option<i64>,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<ErasureRow>, StateError> {
+        let condition = user_id.map_or("", |_| "AND user_id = $4");
+        let select = format!(
+            "SELECT {ERASURE} FROM erasure WHERE organization_id = $1 AND id > $2 {condition} ORDER BY id LIMIT $3"
+        );
+        let mut select = self.query(&select).bind(organization_id);
+        select = select.bind(after.to_owned()).bind(i64::from(limit));
+        if let Some(user_id) = user_id {
+            select = select.bind(user_id);
+        }
+        let rows = self.read(select).await?;
+        rows.iter().map(ErasureRow::read).collect()
+    }
+
     /// Requests that are not ended, `limit` of them behind `after` in order of id.
     ///
     /// # Errors

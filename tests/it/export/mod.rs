@@ -2,6 +2,7 @@
 
 mod delivered;
 mod found;
+mod own;
 mod program;
 mod written;
 

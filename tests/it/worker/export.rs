@@ -91,6 +91,9 @@ fn a_message_has_somebody_exported() {
         let ids = opened.ids("verificationlog").expect("a list");
         assert_eq!(entries, Some(ids.len() as u64));
         assert!(!ids.is_empty() && exported["files"].is_null());
+        for ours in ["consents", "erasure_requests", "legal_holds"] {
+            assert_eq!(opened.data["own"][ours], json!([]), "{ours}");
+        }
 
         let mut rejected: Vec<_> = seen["subject.export_rejected"]
             .iter()
