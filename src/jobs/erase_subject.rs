@@ -8,9 +8,9 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Services, anchoring::keys, follow};
+use super::{Services, anchoring::keys, follow, redact_texts};
 use crate::{
     anchor::Keys,
     config::Approval,
@@ -75,6 +75,10 @@ impl Job<Services> for EraseSubject {
     // Each message has an answer of its own.
     const UNIQUENESS: Uniqueness = Uniqueness::None;
     const CONCURRENCY: Option<usize> = Some(2);
+
+    fn redact(payload: &mut Value) {
+        redact_texts(payload, &["email"]);
+    }
 
     async fn run(&self, context: &Context<Services>) -> Result<Outcome, JobError> {
         let office = office(context).await?;
@@ -153,7 +157,7 @@ pub(super) fn decide(error: ErasureError) -> JobError {
     }
 }
 
-fn outcome(request: &Request) -> serde_json::Value {
+fn outcome(request: &Request) -> Value {
     json!({
         "request": request.id,
         "reference": request.reference,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::{Services, anchoring, follow, own_records};
+use super::{Services, anchoring, follow, own_records, redact_texts};
 use crate::{
     anchor,
     checkpoint::note::SecretKey,
@@ -58,6 +58,10 @@ impl Job<Services> for ExportSubjectData {
     const TIMEOUT: Duration = Duration::from_secs(6 * 3600);
     // Each takes room on the disk.
     const CONCURRENCY: Option<usize> = Some(2);
+
+    fn redact(payload: &mut Value) {
+        redact_texts(payload, &["email"]);
+    }
 
     async fn run(&self, context: &Context<Services>) -> Result<Outcome, JobError> {
         let services = &context.services;

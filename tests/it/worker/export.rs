@@ -110,6 +110,9 @@ fn a_message_has_somebody_exported() {
         // Neither events nor the log repeat an address.
         let told = format!("{seen:?}{}", worker.log());
         assert!(!told.contains("Particular"), "{told}");
+        // Nor does the job, once it has succeeded.
+        let named = "SELECT count(*) FROM job WHERE payload LIKE '%Particular%'";
+        assert_eq!(scene.state.number(named).await, 0);
         let scratch = std::fs::read_dir(scene.setting.data_dir.join("exports"));
         assert_eq!(scratch.expect("list").count(), 0);
     });
