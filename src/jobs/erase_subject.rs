@@ -13,11 +13,13 @@ use serde_json::{Value, json};
 use super::{Services, anchoring::keys, follow, redact_texts};
 use crate::{
     anchor::Keys,
-    config::Approval,
+    config::{Approval, Config},
     erasure::{
-        self, Asked, ErasureError, Office, Options, Override, Refusal, Request, Signed, Taken,
-        verify_signature,
+        self, Asked, ErasureError, Office, Options, Override, Refusal, Request, Signed, State,
+        Taken, verify_signature,
     },
+    export::{self, Removed},
+    objects::Vault,
     progress::Progress,
     runtime::job::{Context, Done, Job, JobError, Outcome, Uniqueness},
     state::{StateError, Tx, jobs::Effects, outbox::Event},
@@ -146,7 +148,33 @@ pub(super) async fn carry_out(
     let work = erasure::execute(office, request, &progress);
     follow(context, &progress, work, |_| ())
         .await
-        .map_err(decide)
+        .map_err(decide)?;
+    if request.state == State::Completed {
+        forget_exports(&context.services.config, request).await;
+    }
+    Ok(())
+}
+
+/// Exports of who was erased go as well. A store that is away keeps no request open: exports go by themselves when they are over.
+async fn forget_exports(config: &Config, request: &Request) {
+    let forgetting = async {
+        let vault = Vault::open_for_exports(config)?;
+        export::forget(&vault, request.organization_id, request.user_id).await
+    };
+    let request = &request.id;
+    match forgetting.await {
+        Ok(Removed { refused: 0, .. }) => {}
+        Ok(Removed { refused, .. }) => tracing::warn!(
+            request,
+            refused,
+            "the store keeps exports of somebody who was erased"
+        ),
+        Err(error) => tracing::warn!(
+            request,
+            %error,
+            "exports of somebody who was erased were not removed; they go when they are over"
+        ),
+    }
 }
 
 pub(super) fn decide(error: ErasureError) -> JobError {

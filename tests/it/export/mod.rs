@@ -1,6 +1,7 @@
 //! Exports for data subjects: all that refers to somebody and nothing else, readable by anybody.
 
 mod delivered;
+mod forgotten;
 mod found;
 mod own;
 mod program;
