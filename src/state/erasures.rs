@@ -63,6 +63,19 @@ pub struct ErasureRow {
     pub warned_at: Option<i64>,
 }
 
+/// Requests of one state that are not ended. Times are in microseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenErasures {
+    /// How far they are.
+    pub state: String,
+    /// How many there are.
+    pub requests: i64,
+    /// How many of them had to be done by now.
+    pub overdue: i64,
+    /// When the first of them has to be done by.
+    pub due_at: i64,
+}
+
 const ERASURE: &str = "id, version, organization_id, user_id, subject_ref, reference, requester, reason, source, signature, \
                        requested_at, received_at, due_at, extension, state, note, policy, options, plan, plan_digest, \
                        approved_by, approved_at, approved_digest, progress, certificate, completed_at, warned_at";
@@ -261,6 +274,27 @@ impl Store {
         let select = self.query(&select).bind(after.to_owned());
         let rows = self.read(select.bind(i64::from(limit))).await?;
         rows.iter().map(ErasureRow::read).collect()
+    }
+
+    /// How many requests are not ended, by state.
+    ///
+    /// # Errors
+    /// As [`Self::erasure`].
+    pub async fn open_erasure_counts(&self, now: i64) -> Result<Vec<OpenErasures>, StateError> {
+        let select = format!(
+            "SELECT state, count(*) AS requests, count(CASE WHEN due_at < $1 THEN 1 END) AS overdue, min(due_at) AS due_at \
+             FROM erasure WHERE state NOT IN {ENDED} GROUP BY state"
+        );
+        let rows = self.read(self.query(&select).bind(now)).await?;
+        let counts = |row: &AnyRow| {
+            Ok(OpenErasures {
+                state: column(row, "state")?,
+                requests: column(row, "requests")?,
+                overdue: column(row, "overdue")?,
+                due_at: column(row, "due_at")?,
+            })
+        };
+        rows.iter().map(counts).collect()
     }
 
     /// What addresses are hashed with: `new`, unless something was kept before.

@@ -16,6 +16,7 @@ mod holds;
 mod ledger;
 mod limits;
 mod live_writer;
+mod metrics;
 mod objects;
 mod operator;
 mod pieces;
