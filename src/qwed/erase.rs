@@ -121,6 +121,17 @@ impl Eraser {
         either!(self, writer => writer.columns(table))
     }
 
+    /// Whether the role may change rows of a table, or some columns of them. Whoever may write a file may change all of it.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn may_change(&mut self, table: &str) -> Result<bool, EraseError> {
+        match &mut self.inner {
+            Inner::Sqlite(_) => Ok(true),
+            Inner::Postgres(writer) => writer.may_change(table),
+        }
+    }
+
     /// The numbers that a statement answers.
     ///
     /// # Errors
