@@ -148,6 +148,12 @@ metrics! {
     drill_passed: IntGauge = "trailkeeper_drill_passed" [];
     /// How long restoring took in the newest drill, in seconds.
     drill_recovery_seconds: Gauge = "trailkeeper_drill_recovery_seconds" [];
+    /// Requests for erasure that are not ended, by state.
+    erasures: IntGaugeVec = "trailkeeper_erasures" ["state"];
+    /// Requests for erasure that are not ended and whose time is over.
+    erasures_overdue: IntGauge = "trailkeeper_erasures_overdue" [];
+    /// Seconds until the first request for erasure has to be done; negative when its time is over, absent where none is open.
+    erasure_due_seconds: GaugeVec = "trailkeeper_erasure_due_seconds" [];
     /// Active API keys by organisation and status.
     api_keys: IntGaugeVec = "trailkeeper_api_keys" ["organization", "status"];
 }

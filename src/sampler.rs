@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
+    erasure,
     ledger::{self, Act},
     metrics::Metrics,
     state::{
@@ -62,6 +63,7 @@ impl Sampler {
         self.verdicts().await?;
         self.coverage().await?;
         self.archive().await?;
+        self.erasures().await?;
         self.api_keys().await
     }
 
@@ -124,6 +126,32 @@ impl Sampler {
             drill_seconds.set(row.at as f64 / 1e6);
             drill_passed.set(i64::from(detail["passed"] == true));
             drill_recovery_seconds.set(detail["recovery_seconds"].as_f64().unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    async fn erasures(&self) -> Result<(), StateError> {
+        let now = self.clock.now().as_microsecond();
+        let counts = self.store.open_erasure_counts(now).await?;
+        let Metrics {
+            erasures,
+            erasures_overdue,
+            erasure_due_seconds,
+            ..
+        } = &self.metrics;
+        let open = erasure::State::ALL.into_iter();
+        for state in open.filter(|state| !state.has_ended()) {
+            let of_state = counts.iter().find(|it| it.state == state.name());
+            let requests = of_state.map_or(0, |it| it.requests);
+            erasures.with_label_values(&[state.name()]).set(requests);
+        }
+        erasures_overdue.set(counts.iter().map(|it| it.overdue).sum());
+        // No number is that of none: 0 would be due now.
+        match counts.iter().map(|it| it.due_at).min() {
+            Some(due_at) => erasure_due_seconds
+                .with_label_values::<&str>(&[])
+                .set((due_at - now) as f64 / 1e6),
+            None => erasure_due_seconds.reset(),
         }
         Ok(())
     }

@@ -155,7 +155,7 @@ pub(super) fn archived(config: &Config, keys: &[VerifierKey]) -> anyhow::Result<
 }
 
 /// A runtime whose connections go on while another thread waits for them.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

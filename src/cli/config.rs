@@ -25,7 +25,7 @@ environment (TRAILKEEPER__SECTION__KEY) and the files that keys ending in _file 
 
 const CHECK: &str = "\
 Without --connect nothing is connected to. With it QWED's database is read, the state database is looked at and left as it is, \
-and what is missing of exchanges and queues is made in RabbitMQ, as at every start of a worker.
+erasure.database_url is asked what its role may do, and what is missing of exchanges and queues is made in RabbitMQ, as at every start of a worker.
 
 Exit codes:
   0  valid; with --connect: and everything that is set can be used
@@ -96,7 +96,14 @@ fn show(input: &Input, environment: &Environment) -> Result<Exit, Failure> {
 type Rule = fn(&Loaded, &Environment) -> Vec<Problem>;
 
 /// All of them, in the order in which their problems are listed.
-const RULES: [Rule; 5] = [database_urls, files, signing_keys, job_kinds, schedules];
+const RULES: [Rule; 6] = [
+    database_urls,
+    files,
+    signing_keys,
+    producers,
+    job_kinds,
+    schedules,
+];
 
 fn check(arguments: &Check, environment: &Environment) -> Result<Exit, Failure> {
     let input = &arguments.input;
@@ -142,6 +149,7 @@ fn database_urls(loaded: &Loaded, _: &Environment) -> Vec<Problem> {
     let urls = [
         ("qwed.database_url", &config.qwed.database_url),
         ("keys.flag_database_url", &config.keys.flag_database_url),
+        ("erasure.database_url", &config.erasure.database_url),
         ("backup.scratch_url", &config.backup.scratch_url),
     ];
     let broken = urls.into_iter().filter(|(_, url)| !url.is_empty());
@@ -183,6 +191,23 @@ fn can_read(path: &Path) -> io::Result<()> {
 /// The ring of keys. That there is none at all is no fault of the configuration: the variable may be set only where
 /// the worker runs.
 fn signing_keys(loaded: &Loaded, environment: &Environment) -> Vec<Problem> {
+    match loaded.config.key_ring(|name| environment.get(name)) {
+        Ok(_) => Vec::new(),
+        Err(error) => broken_key(loaded, "qwed.keys", error),
+    }
+}
+
+/// The keys by which services sign requests for erasure. They are listed where they are to be had, so that one that is not
+/// would keep a worker from starting.
+fn producers(loaded: &Loaded, environment: &Environment) -> Vec<Problem> {
+    match loaded.config.producers(|name| environment.get(name)) {
+        Ok(_) => Vec::new(),
+        Err(error) => broken_key(loaded, "erasure.producers", error),
+    }
+}
+
+/// What is wrong with keys that are listed under `list`.
+fn broken_key(loaded: &Loaded, list: &str, error: ConfigError) -> Vec<Problem> {
     let problem = |place, key: &str, problem| {
         vec![Problem {
             place,
@@ -190,14 +215,14 @@ fn signing_keys(loaded: &Loaded, environment: &Environment) -> Vec<Problem> {
             kind: ProblemKind::Invalid(problem),
         }]
     };
-    match loaded.config.key_ring(|name| environment.get(name)) {
-        Ok(_) | Err(ConfigError::NoKey) => Vec::new(),
-        Err(ConfigError::Problems(problems)) => problems.0,
-        Err(ConfigError::Key { id, problem: what }) => {
-            let place = loaded.place("qwed.keys");
-            problem(place, "qwed.keys", format!("lists {id:?}, which {what}"))
+    match error {
+        ConfigError::NoKey => Vec::new(),
+        ConfigError::Problems(problems) => problems.0,
+        ConfigError::Key { id, problem: what } => {
+            let place = loaded.place(list);
+            problem(place, list, format!("lists {id:?}, which {what}"))
         }
-        Err(error @ ConfigError::Variable(name)) => {
+        ConfigError::Variable(name) => {
             problem(Place::Variable(name.to_owned()), "", error.to_string())
         }
     }

@@ -11,8 +11,8 @@ use super::{
     text::{BAD, DOUBTFUL, GOOD},
 };
 use crate::{
-    config::Config,
-    qwed::{Database, url::DatabaseUrl},
+    config::{Config, EraseEntries},
+    qwed::{Database, erase::Eraser, url::DatabaseUrl},
     runtime::amqp::topology,
     service::bridge_settings,
     state::{Found, Store, masked},
@@ -53,11 +53,13 @@ type Tried = anyhow::Result<Option<String>>;
 pub(super) fn all(config: &Config) -> Result<Vec<Connection>, Failure> {
     // The readers of QWED's database wait for it by themselves, outside of any runtime.
     let qwed = qwed(config);
+    let erasing = erasing(config);
     let (state, amqp) = block_on(async { (state(config).await, amqp(config).await) })?;
     let tried = [
         ("qwed.database_url", "QWED's database", qwed),
         ("state.url", "state database", state),
         ("amqp.url", "RabbitMQ", amqp),
+        ("erasure.database_url", "erasing role", erasing),
     ];
     let connection = |(key, name, tried): (_, _, Tried)| {
         let (answer, detail) = match tried {
@@ -84,6 +86,30 @@ fn qwed(config: &Config) -> Tried {
     // On a server this is another connection, as verifications need them.
     database.reader()?;
     Ok(Some(format!("{url} can be read")))
+}
+
+/// Another role than QWED's database is read by. Nothing is written.
+fn erasing(config: &Config) -> Tried {
+    let section = &config.erasure;
+    if section.database_url.is_empty() {
+        return Ok(None);
+    }
+    let url: DatabaseUrl = section.database_url.expose().parse()?;
+    let mut eraser = Eraser::open(&url)?;
+    // Those that every erasure changes.
+    let mut tables = vec!["user", "apikey"];
+    if section.entries == EraseEntries::Anonymise {
+        tables.push("verificationlog");
+    }
+    for table in tables {
+        if eraser.columns(table)?.is_empty() {
+            anyhow::bail!("{url} has no table {table}, or the role may not see it");
+        }
+        if !eraser.may_change(table)? {
+            anyhow::bail!("{url}: the role may not UPDATE {table}");
+        }
+    }
+    Ok(Some(format!("{url} can be written")))
 }
 
 async fn state(config: &Config) -> Tried {

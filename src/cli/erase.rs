@@ -1,5 +1,6 @@
 //! `trailkeeper erase`.
 
+mod execute;
 mod show;
 mod tombstones;
 
@@ -184,11 +185,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             async |office, request, progress| erasure::plan(office, request, progress).await,
         ),
         Command::Approve(arguments) => approve(arguments),
-        Command::Execute(arguments) => step(
-            arguments,
-            "erase execute",
-            async |office, request, progress| erasure::execute(office, request, progress).await,
-        ),
+        Command::Execute(arguments) => execute::run(arguments),
         Command::Status(arguments) => step(arguments, "erase status", async |_, _, _| Ok(())),
         Command::List(arguments) => list(arguments),
         Command::Certificate(arguments) => certificate(arguments),
@@ -393,15 +390,23 @@ fn step(
     command: &str,
     act: impl AsyncFnOnce(&Office, &mut Request, &Arc<Progress>) -> Result<(), ErasureError>,
 ) -> Result<Exit, Failure> {
+    let request = advance(arguments, command, act)?;
+    answer(&arguments.input, &request)
+}
+
+fn advance(
+    arguments: &One,
+    command: &str,
+    act: impl AsyncFnOnce(&Office, &mut Request, &Arc<Progress>) -> Result<(), ErasureError>,
+) -> Result<Request, Failure> {
     let input = &arguments.input;
     let progress = Arc::new(Progress::default());
     let _watch = watch(&progress, input.format == Format::Text);
-    let request = with_office(input.config.as_deref(), command, None, async |office| {
+    with_office(input.config.as_deref(), command, None, async |office| {
         let mut request = office.request(&arguments.request).await?;
         act(office, &mut request, &progress).await?;
         Ok(request)
-    })?;
-    answer(input, &request)
+    })
 }
 
 fn answer(input: &Input, request: &Request) -> Result<Exit, Failure> {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use tokio::runtime::Handle;
 
 use super::{
     Exit, Failure,
+    anchors::runtime,
     config::Input,
     ledger::{actor, record},
     progress::watch,
@@ -21,16 +23,17 @@ use crate::{
     checkpoint::note::SecretKey,
     clock::Clock,
     config::{Config, Secret},
-    export::{self, Asked, ExportError, Made, Notice, Source},
+    export::{self, Asked, ExportError, Made, Notice, OwnRecords, Source, Target},
+    jobs::own_records,
     ledger::Act,
     progress::Progress,
     qwed::url::DatabaseUrl,
-    state::Store,
+    state::{Found, Store, masked},
 };
 
 const AFTER: &str = "\
-The zip has what QWED's tables say about the user or the organisation: README.html to read, CSV tables, data.json, and a manifest \
-with checksums. Password and key hashes are never in it. It holds personal data in the clear: only its owner may read the file.
+The zip has what QWED's tables say about the user or the organisation, and the consents, requests for erasure and legal holds of the \
+state database: README.html to read, CSV tables, data.json, and a manifest with checksums. Password and key hashes are never in it. It holds personal data in the clear: only its owner may read the file.
 
 Exit codes:
   0    exported
@@ -111,6 +114,12 @@ fn subject(arguments: &SubjectArguments) -> Result<Exit, Failure> {
     let target = resolved
         .map_err(Failure::could_not_check)?
         .map_err(Failure::usage)?;
+    // Its connections go on while this thread waits for them.
+    let runtime = runtime().map_err(Failure::could_not_check)?;
+    let own = runtime.block_on(own_records(&config, &target, runtime.handle()));
+    let own = own.map_err(Failure::could_not_check)?;
+    let is_without = own.is_none();
+    let mut own = own.unwrap_or_default();
     let progress = Arc::new(Progress::default());
     let watching = watch(&progress, input.format == Format::Text);
     let source = Source {
@@ -119,19 +128,46 @@ fn subject(arguments: &SubjectArguments) -> Result<Exit, Failure> {
         notice: &Notice::from(&config.export),
         made_at: Clock.now(),
     };
-    let made = export::to_file(source, &mut [], out, &progress);
+    let made = export::to_file(source, &mut own, out, &progress);
     drop(watching);
     let made = made.map_err(|error| match error {
         ExportError::Interrupted => Failure::interrupted(error),
         ExportError::Exists(_) => Failure::usage(error),
         _ => Failure::could_not_check(error),
     })?;
+    if is_without {
+        // There may be one that this machine does not know.
+        eprintln!(
+            "not in it: consents, requests for erasure and legal holds, as there is no state database {}",
+            masked(config.state_url().expose())
+        );
+    }
     note(&config, key.as_ref(), &made)?;
     match input.format {
         Format::Json => print_json(&made)?,
         Format::Text => print_text(arguments, &made)?,
     }
     Ok(Exit::Intact)
+}
+
+/// What our own database holds about the target; `None` where there is none yet, which is not made for it.
+async fn own_records(
+    config: &Config,
+    target: &Target,
+    handle: &Handle,
+) -> anyhow::Result<Option<Vec<Box<dyn OwnRecords>>>> {
+    let url = config.state_url();
+    if let Found::NoFile | Found::Database { applied: 0, .. } = Store::look(url.expose()).await? {
+        return Ok(None);
+    }
+    let store = Store::open(url.expose(), config.state.max_connections).await?;
+    store.prepare().await?;
+    Ok(Some(own_records::about(
+        target,
+        &store,
+        handle,
+        Clock.now(),
+    )))
 }
 
 fn database_url(arguments: &SubjectArguments, config: &Config) -> Result<DatabaseUrl, Failure> {

@@ -38,7 +38,8 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [Self; 10] = [
+    /// All states, in the order of a request's life.
+    pub const ALL: [Self; 10] = [
         Self::Received,
         Self::Planned,
         Self::AwaitingApproval,

@@ -149,22 +149,42 @@ pub struct Removed {
 /// # Errors
 /// If the store fails.
 pub async fn sweep(vault: &Vault, keep_days: u32, now: Timestamp) -> Result<Removed, ExportError> {
-    let mut swept = Removed::default();
-    let mut versions = vault.versions(PREFIX);
+    let is_over = |version: &Version| kept_until(version.modified, keep_days) <= now;
+    remove(vault, PREFIX, is_over).await
+}
+
+/// Removes the exports about a user who was erased, all versions of them, however new. Those of the whole organisation stay until
+/// they are over.
+///
+/// # Errors
+/// If the store fails.
+pub async fn forget(
+    vault: &Vault,
+    organization_id: i64,
+    user_id: i64,
+) -> Result<Removed, ExportError> {
+    let directory = directory(organization_id, Some(user_id));
+    remove(vault, &directory, |_| true).await
+}
+
+async fn remove(
+    vault: &Vault,
+    prefix: &str,
+    is_meant: impl Fn(&Version) -> bool,
+) -> Result<Removed, ExportError> {
+    let mut removed = Removed::default();
+    let mut versions = vault.versions(prefix);
     while let Some(version) = versions.try_next().await? {
-        let Version { name, modified, .. } = &version;
-        if kept_until(*modified, keep_days) > now {
+        if !is_meant(&version) {
             continue;
         }
-        match vault
-            .delete_version(name, version.version.as_deref())
-            .await?
-        {
-            Deletion::Deleted => swept.removed += 1,
-            Deletion::Refused { .. } => swept.refused += 1,
+        let deleting = vault.delete_version(&version.name, version.version.as_deref());
+        match deleting.await? {
+            Deletion::Deleted => removed.removed += 1,
+            Deletion::Refused { .. } => removed.refused += 1,
         }
     }
-    Ok(swept)
+    Ok(removed)
 }
 
 fn kept_until(made_at: Timestamp, keep_days: u32) -> Timestamp {

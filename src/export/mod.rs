@@ -29,7 +29,7 @@ use thiserror::Error;
 
 pub use self::{
     content::Words,
-    deliver::{Delivered, Order, Removed, deliver, directory, sweep, to_file},
+    deliver::{Delivered, Order, Removed, deliver, directory, forget, sweep, to_file},
     own::OwnRecords,
     resolve::{Asked, Rejection, Target, resolve},
     write::{FileEntry, Made, Notice, Source},

@@ -8,16 +8,18 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Services, anchoring::keys, follow};
+use super::{Services, anchoring::keys, follow, redact_texts};
 use crate::{
     anchor::Keys,
-    config::Approval,
+    config::{Approval, Config},
     erasure::{
-        self, Asked, ErasureError, Office, Options, Override, Refusal, Request, Signed, Taken,
-        verify_signature,
+        self, Asked, ErasureError, Office, Options, Override, Refusal, Request, Signed, State,
+        Taken, verify_signature,
     },
+    export::{self, Removed},
+    objects::Vault,
     progress::Progress,
     runtime::job::{Context, Done, Job, JobError, Outcome, Uniqueness},
     state::{StateError, Tx, jobs::Effects, outbox::Event},
@@ -75,6 +77,10 @@ impl Job<Services> for EraseSubject {
     // Each message has an answer of its own.
     const UNIQUENESS: Uniqueness = Uniqueness::None;
     const CONCURRENCY: Option<usize> = Some(2);
+
+    fn redact(payload: &mut Value) {
+        redact_texts(payload, &["email"]);
+    }
 
     async fn run(&self, context: &Context<Services>) -> Result<Outcome, JobError> {
         let office = office(context).await?;
@@ -142,7 +148,33 @@ pub(super) async fn carry_out(
     let work = erasure::execute(office, request, &progress);
     follow(context, &progress, work, |_| ())
         .await
-        .map_err(decide)
+        .map_err(decide)?;
+    if request.state == State::Completed {
+        forget_exports(&context.services.config, request).await;
+    }
+    Ok(())
+}
+
+/// Exports of who was erased go as well. A store that is away keeps no request open: exports go by themselves when they are over.
+async fn forget_exports(config: &Config, request: &Request) {
+    let forgetting = async {
+        let vault = Vault::open_for_exports(config)?;
+        export::forget(&vault, request.organization_id, request.user_id).await
+    };
+    let request = &request.id;
+    match forgetting.await {
+        Ok(Removed { refused: 0, .. }) => {}
+        Ok(Removed { refused, .. }) => tracing::warn!(
+            request,
+            refused,
+            "the store keeps exports of somebody who was erased"
+        ),
+        Err(error) => tracing::warn!(
+            request,
+            %error,
+            "exports of somebody who was erased were not removed; they go when they are over"
+        ),
+    }
 }
 
 pub(super) fn decide(error: ErasureError) -> JobError {
@@ -153,7 +185,7 @@ pub(super) fn decide(error: ErasureError) -> JobError {
     }
 }
 
-fn outcome(request: &Request) -> serde_json::Value {
+fn outcome(request: &Request) -> Value {
     json!({
         "request": request.id,
         "reference": request.reference,

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::runtime::Handle;
 
-use super::{Services, anchoring, follow};
+use super::{Services, anchoring, follow, own_records, redact_texts};
 use crate::{
     anchor,
     checkpoint::note::SecretKey,
@@ -58,6 +59,10 @@ impl Job<Services> for ExportSubjectData {
     // Each takes room on the disk.
     const CONCURRENCY: Option<usize> = Some(2);
 
+    fn redact(payload: &mut Value) {
+        redact_texts(payload, &["email"]);
+    }
+
     async fn run(&self, context: &Context<Services>) -> Result<Outcome, JobError> {
         let services = &context.services;
         let config = &services.config;
@@ -82,7 +87,8 @@ impl Job<Services> for ExportSubjectData {
         };
         let notice = Notice::from(&config.export);
         let progress = Arc::new(Progress::default());
-        let own = Vec::new();
+        let handle = Handle::current();
+        let own = own_records::about(&target, &context.store, &handle, now);
         let making = export::deliver(
             &order,
             &services.qwed,

@@ -11,6 +11,7 @@ pub mod drill;
 pub mod erase_subject;
 pub mod export_subject_data;
 pub mod forward_consent;
+pub(crate) mod own_records;
 mod partial;
 #[cfg(feature = "probe")]
 pub mod probe;
@@ -24,6 +25,8 @@ pub mod verify_trail;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::{
     clock::Clock,
     config::Config,
@@ -34,7 +37,10 @@ use crate::{
         job::Context,
         registry::{Registry, Tuning},
     },
-    trail::keys::{Key, KeyRing},
+    trail::{
+        keys::{Key, KeyRing},
+        tombstone::MARKER,
+    },
 };
 
 /// How often a run's progress is passed on.
@@ -69,6 +75,15 @@ async fn follow<T>(
     };
     on_rows(progress.rows() - told);
     done
+}
+
+/// Replaces texts of a payload by the marker that erased texts of the trail have.
+fn redact_texts(payload: &mut Value, fields: &[&str]) {
+    for field in fields {
+        if let Some(text) = payload.get_mut(*field).filter(|it| it.is_string()) {
+            *text = MARKER.into();
+        }
+    }
 }
 
 /// What job kinds need from the outside.
@@ -122,4 +137,43 @@ pub fn registry(config: &Config) -> Registry<Services> {
         registry = registry.tuned(name, &tuning);
     }
     registry
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A kind that takes an address and keeps it would keep it beyond an erasure.
+    #[test]
+    fn no_kind_keeps_an_address() {
+        let registry = registry(&Config::default());
+        let mut takers = Vec::new();
+        for kind in registry.kinds() {
+            if kind.schema["properties"]["email"].is_null() {
+                continue;
+            }
+            takers.push(kind.name);
+            let payload = json!({"email": "ada@example.org", "organization_id": 1});
+            let kept = kind.redacted(&payload);
+            let expected = json!({"email": MARKER, "organization_id": 1});
+            assert_eq!(kept, Some(expected.clone()), "{}", kind.name);
+            assert_eq!(kind.redacted(&expected), None);
+            assert_eq!(kind.redacted(&json!({"organization_id": 1})), None);
+        }
+        let known = ["erase_subject", "export_subject_data", "record_consent"];
+        assert_eq!(takers, known);
+    }
+
+    /// Whoever consents may be named and quoted otherwise.
+    #[test]
+    fn a_consent_stands_in_its_record_alone() {
+        let registry = registry(&Config::default());
+        let kind = registry.find("record_consent").expect("the kind");
+        let payload =
+            json!({"subject": "Ada L.", "evidence": "she said yes", "purposes": ["news"]});
+        let kept = json!({"subject": MARKER, "evidence": MARKER, "purposes": ["news"]});
+        assert_eq!(kind.redacted(&payload), Some(kept));
+    }
 }

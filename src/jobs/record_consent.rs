@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Services, forward_consent::ForwardConsent, scribing::pen};
+use super::{Services, forward_consent::ForwardConsent, redact_texts, scribing::pen};
 use crate::{
     config::Config,
     consent::{RecordError, Recorder, Rejection, Statement},
@@ -29,6 +29,11 @@ impl Job<Services> for RecordConsent {
     const TIMEOUT: Duration = Duration::from_secs(120);
     // They take turns in the database, and each that waits there holds a connection.
     const CONCURRENCY: Option<usize> = Some(4);
+
+    /// The record has them; here they would be a copy.
+    fn redact(payload: &mut Value) {
+        redact_texts(payload, &["email", "subject", "evidence"]);
+    }
 
     async fn run(&self, context: &Context<Services>) -> Result<Outcome, JobError> {
         let services = &context.services;
@@ -70,7 +75,7 @@ impl Job<Services> for RecordConsent {
 pub(crate) fn forward(
     config: &Config,
     statement: &Statement,
-    make: impl Fn(&str, serde_json::Value) -> Result<NewJob, JobError>,
+    make: impl Fn(&str, Value) -> Result<NewJob, JobError>,
 ) -> Result<Option<NewJob>, JobError> {
     if !config.consent.forward_to_qwed {
         return Ok(None);

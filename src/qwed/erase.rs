@@ -131,6 +131,17 @@ impl Eraser {
         either!(self, writer => writer.columns(table))
     }
 
+    /// Whether the role may change rows of a table, or some columns of them. Whoever may write a file may change all of it.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn may_change(&mut self, table: &str) -> Result<bool, EraseError> {
+        match &mut self.inner {
+            Inner::Sqlite(_) => Ok(true),
+            Inner::Postgres(writer) => writer.may_change(table),
+        }
+    }
+
     /// The numbers that a statement answers.
     ///
     /// # Errors
@@ -239,8 +250,9 @@ pub fn marked_json(column: &str) -> String {
     marked_by(column, JSON_MARKER)
 }
 
+/// Both ways are of the column's type: on PostgreSQL a text is none for a column of JSON.
 fn marked_by(column: &str, marker: &str) -> String {
-    format!("{column} = CASE WHEN {column} IS NULL THEN NULL ELSE '{marker}' END")
+    format!("{column} = CASE WHEN {column} IS NULL THEN {column} ELSE '{marker}' END")
 }
 
 /// The condition that an entry of the trail is not the newest of its organisation.

@@ -104,6 +104,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
             fence: job.fence,
             attempt: job.attempt,
             max_attempts: job.max_attempts,
+            redacted: kind.redacted(&job.payload),
             ending,
         };
         let (answer, written) = oneshot::channel();

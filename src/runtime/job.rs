@@ -35,6 +35,10 @@ pub trait Job<S>: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'sta
     /// Whether only other jobs may ask for it.
     const INTERNAL: bool = false;
 
+    /// Takes out of a payload what must not be kept once its job has succeeded. Until then the job may run again and has to see
+    /// all of it.
+    fn redact(_payload: &mut Value) {}
+
     /// Does the work. It may be called again for the same job, after a crash for instance.
     fn run(&self, context: &Context<S>) -> impl Future<Output = Result<Outcome, JobError>> + Send;
 }

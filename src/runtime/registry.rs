@@ -53,6 +53,7 @@ pub struct Kind<S> {
     /// The JSON Schema of its payload.
     pub schema: Value,
     validator: jsonschema::Validator,
+    redact: fn(&mut Value),
     pub(super) run: Run<S>,
 }
 
@@ -129,6 +130,7 @@ impl<S: Send + Sync + 'static> Registry<S> {
             is_internal: J::INTERNAL,
             schema,
             validator,
+            redact: J::redact,
             run,
         };
         self.kinds.insert(J::KIND, kind);
@@ -231,6 +233,14 @@ impl<S> Kind<S> {
             kind: self.name.to_owned(),
             problems,
         })
+    }
+
+    /// What is kept of a payload once its job has succeeded; none where that is all of it.
+    #[must_use]
+    pub fn redacted(&self, payload: &Value) -> Option<Value> {
+        let mut kept = payload.clone();
+        (self.redact)(&mut kept);
+        (kept != *payload).then_some(kept)
     }
 
     /// A job of this kind, whose payload has been checked.

@@ -197,6 +197,36 @@ impl Store {
         rows.iter().map(ConsentRow::read).collect()
     }
 
+    /// Records of an organisation, `limit` of them after this place, in order: those of any of these subjects, or of everybody.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn consents_about(
+        &self,
+        organization: i64,
+        subjects: Option<&[(&str, String)]>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<ConsentRow>, StateError> {
+        let one = |place| format!("(subject_kind = ${place} AND subject = ${})", place + 1);
+        let condition = subjects.map_or_else(String::new, |subjects| {
+            // Of no subjects there are no records.
+            let mut any = vec!["1 = 0".to_owned()];
+            any.extend((0..subjects.len()).map(|index| one(4 + 2 * index)));
+            format!("AND ({})", any.join(" OR "))
+        });
+        let select = format!(
+            "SELECT {RECORD} FROM consent WHERE organization_id = $1 AND sequence > $2 {condition} ORDER BY sequence LIMIT $3"
+        );
+        let mut select = self.query(&select).bind(organization).bind(after);
+        select = select.bind(i64::from(limit));
+        for (kind, subject) in subjects.unwrap_or_default() {
+            select = select.bind((*kind).to_owned()).bind(subject.clone());
+        }
+        let rows = self.read(select).await?;
+        rows.iter().map(ConsentRow::read).collect()
+    }
+
     /// The record with this name.
     ///
     /// # Errors

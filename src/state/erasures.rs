@@ -63,6 +63,19 @@ pub struct ErasureRow {
     pub warned_at: Option<i64>,
 }
 
+/// Requests of one state that are not ended. Times are in microseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenErasures {
+    /// How far they are.
+    pub state: String,
+    /// How many there are.
+    pub requests: i64,
+    /// How many of them had to be done by now.
+    pub overdue: i64,
+    /// When the first of them has to be done by.
+    pub due_at: i64,
+}
+
 const ERASURE: &str = "id, version, organization_id, user_id, subject_ref, reference, requester, reason, source, signature, \
                        requested_at, received_at, due_at, extension, state, note, policy, options, plan, plan_digest, \
                        approved_by, approved_at, approved_digest, progress, certificate, completed_at, warned_at";
@@ -222,6 +235,30 @@ impl Store {
         rows.iter().map(ErasureRow::read).collect()
     }
 
+    /// Requests about an organisation's user, or about all of its users, `limit` of them behind `after` in order of id.
+    ///
+    /// # Errors
+    /// As [`Self::erasure`].
+    pub async fn erasures_about(
+        &self,
+        organization_id: i64,
+        user_id: Option<i64>,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<ErasureRow>, StateError> {
+        let condition = user_id.map_or("", |_| "AND user_id = $4");
+        let select = format!(
+            "SELECT {ERASURE} FROM erasure WHERE organization_id = $1 AND id > $2 {condition} ORDER BY id LIMIT $3"
+        );
+        let mut select = self.query(&select).bind(organization_id);
+        select = select.bind(after.to_owned()).bind(i64::from(limit));
+        if let Some(user_id) = user_id {
+            select = select.bind(user_id);
+        }
+        let rows = self.read(select).await?;
+        rows.iter().map(ErasureRow::read).collect()
+    }
+
     /// Requests that are not ended, `limit` of them behind `after` in order of id.
     ///
     /// # Errors
@@ -237,6 +274,27 @@ impl Store {
         let select = self.query(&select).bind(after.to_owned());
         let rows = self.read(select.bind(i64::from(limit))).await?;
         rows.iter().map(ErasureRow::read).collect()
+    }
+
+    /// How many requests are not ended, by state.
+    ///
+    /// # Errors
+    /// As [`Self::erasure`].
+    pub async fn open_erasure_counts(&self, now: i64) -> Result<Vec<OpenErasures>, StateError> {
+        let select = format!(
+            "SELECT state, count(*) AS requests, count(CASE WHEN due_at < $1 THEN 1 END) AS overdue, min(due_at) AS due_at \
+             FROM erasure WHERE state NOT IN {ENDED} GROUP BY state"
+        );
+        let rows = self.read(self.query(&select).bind(now)).await?;
+        let counts = |row: &AnyRow| {
+            Ok(OpenErasures {
+                state: column(row, "state")?,
+                requests: column(row, "requests")?,
+                overdue: column(row, "overdue")?,
+                due_at: column(row, "due_at")?,
+            })
+        };
+        rows.iter().map(counts).collect()
     }
 
     /// What addresses are hashed with: `new`, unless something was kept before.

@@ -88,7 +88,8 @@ fn check_reads_what_the_configuration_names() {
     let wrong = Configuration::new(&format!(
         "[qwed]\ndatabase_url = \"mysql://q:hunter2@h/q\"\n[[qwed.keys]]\nid = \"old\"\nenv = \"NOT_SET\"\n\
          [amqp]\nca_file = \"{at}\"\nclient_cert_file = \"{at}/none.pem\"\nclient_key_file = \"{at}/none.key\"\n\
-         [jobs]\ndir = \"{at}/none\"\n[keys]\nflag_database_url = \"postgresql://q:hunter2@h:99999/q\"\n"
+         [jobs]\ndir = \"{at}/none\"\n[keys]\nflag_database_url = \"postgresql://q:hunter2@h:99999/q\"\n\
+         [erasure]\ndatabase_url = \"mysql://e:hunter2@h/q\"\n[[erasure.producers]]\nid = \"crm\"\nfile = \"{at}/none.key\"\n"
     ));
     let run = wrong.program("check").run();
     assert_eq!(run.code, Some(2), "{run:?}");

@@ -18,6 +18,7 @@ mod holds;
 mod ledger;
 mod limits;
 mod live_writer;
+mod metrics;
 mod objects;
 mod operator;
 mod pieces;

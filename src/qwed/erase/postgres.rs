@@ -40,6 +40,13 @@ impl Writer {
         Ok(rows.into_iter().map(column).collect())
     }
 
+    pub(super) fn may_change(&mut self, table: &str) -> Result<bool, EraseError> {
+        let sql =
+            format!("SELECT has_any_column_privilege(to_regclass('\"{table}\"')::oid, 'UPDATE')");
+        let rows: Vec<(Option<bool>,)> = self.session.rows(&sql)?;
+        Ok(rows.first().is_some_and(|(may,)| *may == Some(true)))
+    }
+
     pub(super) fn integers(&mut self, sql: &str) -> Result<Vec<i64>, EraseError> {
         let sql = format!("SELECT id::bigint FROM ({sql}) AS ids(id) WHERE id IS NOT NULL");
         let rows: Vec<(i64,)> = self.session.rows(&sql)?;

@@ -81,6 +81,8 @@ pub struct Finish {
     pub attempt: i64,
     /// Attempts before it is dead.
     pub max_attempts: i64,
+    /// What is kept of the payload if the job succeeded; none where that is all of it. Whatever may be run again keeps all.
+    pub redacted: Option<Value>,
     /// How it ended.
     pub ending: Ending,
 }
@@ -124,8 +126,8 @@ impl Tx {
                 "UPDATE job SET state = $1, error = $2, outcome = $3, memo = CASE WHEN $4 THEN $5 ELSE memo END, \
                  progress_done = COALESCE($6, progress_done), progress_total = COALESCE($7, progress_total), \
                  run_at = {now} + $8, open_children = $9, attempt = attempt - $10, \
-                 finished_at = CASE WHEN $11 THEN {now} ELSE NULL END, lease_owner = NULL, lease_until = NULL \
-                 WHERE id = $12 AND fence = $13 AND lease_owner IS NOT NULL RETURNING parent_id, CAST((SELECT count(*) \
+                 finished_at = CASE WHEN $11 THEN {now} ELSE NULL END, lease_owner = NULL, lease_until = NULL, \
+                 payload = COALESCE($14, payload) WHERE id = $12 AND fence = $13 AND lease_owner IS NOT NULL RETURNING parent_id, CAST((SELECT count(*) \
                  FROM job AS child WHERE child.parent_id = job.id AND child.memo IS NOT NULL) AS BIGINT) AS memos",
             )
             .bind(row.state)
@@ -141,7 +143,8 @@ impl Tx {
             .bind(i64::from(row.children > 0))
             .bind(row.is_final)
             .bind(finish.id.clone())
-            .bind(finish.fence);
+            .bind(finish.fence)
+            .bind(row.payload);
         let updated = self.fetch(update).await?;
         let Some(updated) = updated.first() else {
             return self.was_written(finish, row.state).await;
@@ -216,6 +219,8 @@ struct EndedRow {
     is_final: bool,
     error: Option<String>,
     outcome: Option<String>,
+    /// What is kept of the payload; all where none.
+    payload: Option<String>,
     sets_memo: bool,
     memo: Option<Vec<u8>>,
     done: Option<i64>,
@@ -231,6 +236,7 @@ impl EndedRow {
             is_final: true,
             error: None,
             outcome: None,
+            payload: None,
             sets_memo: true,
             memo: None,
             done: None,
@@ -251,6 +257,7 @@ impl EndedRow {
             } => {
                 row.state = "succeeded";
                 row.outcome = Some(outcome.to_string());
+                row.payload = finish.redacted.as_ref().map(Value::to_string);
                 row.memo.clone_from(memo);
                 (row.done, row.total) = (*done, *done);
             }

@@ -1,7 +1,9 @@
 //! Exports for data subjects: all that refers to somebody and nothing else, readable by anybody.
 
 mod delivered;
+mod forgotten;
 mod found;
+mod own;
 mod program;
 mod written;
 

@@ -64,7 +64,10 @@ async fn the_program_exports_or_says_why_not(test: TestStore) {
         assert_eq!(run(arguments).code, Some(2), "{arguments:?}");
     }
     let found = run(&["--org", "1", "--email", "ada@example.org"]);
-    assert_eq!((found.code, found.stderr.as_str()), (Some(0), ""));
+    assert_eq!(found.code, Some(0));
+    let without =
+        "not in it: consents, requests for erasure and legal holds, as there is no state database ";
+    assert!(found.stderr.starts_with(without), "{found:?}");
     assert!(found.stdout.starts_with("10 records in "), "{found:?}");
     assert!(
         found.stdout.contains("verificationlog     2\n"),

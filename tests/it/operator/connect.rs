@@ -43,14 +43,14 @@ fn everything_that_is_set_is_tried() {
         insta::assert_snapshot!("connect", shown);
         let (_, document) = check().json();
         assert_eq!(document["valid"], true);
-        assert_eq!(results(&document), json!(["ok", "ok", "ok"]));
+        assert_eq!(results(&document), json!(["ok", "ok", "ok", "not_set"]));
         // A queue that is not what it should be.
         broker.delete_queue("trailkeeper.dead");
         let client = crate::support::amqp_client::Client::connect(&broker.url()).await;
         client.queue("trailkeeper.dead").await;
         let (run, document) = check().json();
         assert_eq!(run.code, Some(3), "{run:?}");
-        assert_eq!(results(&document), json!(["ok", "ok", "failed"]));
+        assert_eq!(results(&document), json!(["ok", "ok", "failed", "not_set"]));
         let detail = document["connections"][2]["detail"].as_str();
         assert!(
             detail.is_some_and(|detail| detail.contains("x-queue-type")),
@@ -71,9 +71,16 @@ fn what_is_away_or_too_new_is_told_without_its_password() {
         let (run, document) = program(&test, &CHECK)
             .env("DATABASE_URL", "postgresql://q:hunter2@127.0.0.1:1/q")
             .env("TRAILKEEPER__AMQP__URL", "amqp://tk:hunter2@127.0.0.1:1")
+            .env(
+                "TRAILKEEPER__ERASURE__DATABASE_URL",
+                "postgresql://e:hunter2@127.0.0.1:1/q",
+            )
             .json();
         assert_eq!(run.code, Some(3), "{run:?}");
-        assert_eq!(results(&document), json!(["failed", "failed", "failed"]));
+        assert_eq!(
+            results(&document),
+            json!(["failed", "failed", "failed", "failed"])
+        );
         assert!(!run.stdout.contains("hunter2"), "{run:?}");
         assert!(run.stdout.contains("newer than this program"), "{run:?}");
         // A configuration that is wrong is not tried.
@@ -96,7 +103,10 @@ fn a_database_that_is_not_there_yet_is_not_made() {
     };
     let (run, document) = check().json();
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert_eq!(results(&document), json!(["not_set", "ok", "not_set"]));
+    assert_eq!(
+        results(&document),
+        json!(["not_set", "ok", "not_set", "not_set"])
+    );
     assert!(run.stdout.contains("does not exist yet"), "{run:?}");
     assert!(!data.exists());
     std::fs::create_dir(&data).expect("make a directory");
@@ -119,4 +129,36 @@ async fn looking_tells_what_is_missing(test: TestStore) {
     assert_eq!(look().await, Found::Database { applied: 1, known });
     test.execute("DROP TABLE _sqlx_migrations").await;
     assert_eq!(look().await, Found::Database { applied: 0, known });
+}
+
+/// What a role may not do is found before anybody is to be erased.
+#[test]
+fn the_role_that_erases_is_tried_and_changes_nothing() {
+    block_on(async {
+        let test = TestStore::postgres().await;
+        let qwed = crate::export::Qwed::filled(&test);
+        let server = test.server.as_ref().expect("a server");
+        qwed.run("CREATE ROLE eraser LOGIN; GRANT SELECT, UPDATE ON \"user\", apikey TO eraser");
+        let reader = server.url("qwed");
+        let eraser = reader.replace("postgres@", "eraser@");
+        assert_ne!(reader, eraser);
+        let erasing = || {
+            let check = program(&test, &CHECK)
+                .env("DATABASE_URL", &reader)
+                .env("TRAILKEEPER__ERASURE__DATABASE_URL", &eraser);
+            let (_, document) = check.json();
+            let tried = &document["connections"][3];
+            let text = |key: &str| tried[key].as_str().expect("text").to_owned();
+            (text("result"), text("detail"))
+        };
+        let (result, detail) = erasing();
+        assert_eq!(result, "failed");
+        let missing = "the role may not UPDATE verificationlog";
+        assert!(detail.ends_with(missing), "{detail}");
+        // Columns are enough.
+        qwed.run("GRANT SELECT, UPDATE (query) ON verificationlog TO eraser");
+        let (result, detail) = erasing();
+        assert_eq!(result, "ok", "{detail}");
+        assert!(detail.ends_with("can be written"), "{detail}");
+    });
 }

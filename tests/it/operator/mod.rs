@@ -85,6 +85,7 @@ async fn end(store: &Store, job: &Claimed, ending: Ending) {
         fence: job.fence,
         attempt: job.attempt,
         max_attempts: job.max_attempts,
+        redacted: None,
         ending,
     };
     store.finish(&[finish]).await.expect("finish");

@@ -19,6 +19,7 @@ crate::on_both![
     taking_in,
     claiming,
     finishing,
+    redacting,
     waiting_for_children,
     rescuing,
     releasing,
@@ -46,6 +47,7 @@ pub(super) fn finish(job: &Claimed, ending: Ending) -> Finish {
         fence: job.fence,
         attempt: job.attempt,
         max_attempts: job.max_attempts,
+        redacted: None,
         ending,
     }
 }
@@ -148,6 +150,57 @@ async fn finishing(test: TestStore) {
                 i64::from(state.is_final()),
                 "{way:?}: one event for one end"
             );
+        }
+    }
+}
+
+/// What a payload may not keep goes with success and not without: whatever may run again has to see all of it.
+async fn redacting(test: TestStore) {
+    let store = &test.store;
+    let whole = json!({"name": "ada@example.org"});
+    for way in WAYS {
+        let failure = Ending::Failed {
+            error: "no".to_owned(),
+            delay_micros: 0,
+        };
+        let death = Ending::Dead {
+            error: "no".to_owned(),
+        };
+        for (ending, is_kept) in [
+            (success(), false),
+            (failure, true),
+            (death, true),
+            (Ending::Cancelled, true),
+        ] {
+            let new = job("ada@example.org");
+            store
+                .enqueue(std::slice::from_ref(&new))
+                .await
+                .expect("enqueue");
+            let claimed = claim(store).await.expect("claim").remove(0);
+            assert_eq!((&claimed.id, &claimed.payload), (&new.id, &whole));
+            let finish = [Finish {
+                redacted: Some(json!({"name": "[erased]"})),
+                ..finish(&claimed, ending)
+            }];
+            let payload = async || {
+                let view = store.job(&new.id).await.expect("read");
+                view.expect("a job").payload
+            };
+            let kept = match is_kept {
+                true => whole.clone(),
+                false => json!({"name": "[erased]"}),
+            };
+            fault::set("finish", way, 1);
+            store.finish(&finish).await.expect_err("broken");
+            let meanwhile = match way {
+                Way::Failed => &whole,
+                Way::FailedButPersisted => &kept,
+            };
+            assert_eq!(&payload().await, meanwhile, "{way:?}");
+            store.finish(&finish).await.expect("again");
+            assert_eq!(payload().await, kept, "{way:?} {:?}", finish[0].ending);
+            test.execute("DELETE FROM job").await;
         }
     }
 }

@@ -61,6 +61,7 @@ fn finish(job: &Claimed, ending: Ending) -> Finish {
         fence: job.fence,
         attempt: job.attempt,
         max_attempts: job.max_attempts,
+        redacted: None,
         ending,
     }
 }

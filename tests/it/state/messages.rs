@@ -84,6 +84,7 @@ async fn equal_jobs_share_one_run_and_all_are_answered(test: TestStore) {
         fence: jobs[0].fence,
         attempt: 1,
         max_attempts: 3,
+        redacted: None,
         ending: Ending::Succeeded {
             outcome: json!({"found": 7}),
             memo: None,

@@ -102,6 +102,11 @@ async fn a_worker_records_and_forwards(scene: Scene) {
     });
     let first = recorded(&scene, payload.clone()).await;
     assert_eq!(first.state, State::Succeeded, "{first:?}");
+    // The record has them, the job not any more.
+    assert_eq!(
+        (&first.payload["email"], &first.payload["evidence"]),
+        (&json!("[erased]"), &json!("[erased]"))
+    );
     let outcome = first.outcome.expect("an outcome");
     assert_eq!(
         (&outcome["recorded"], &outcome["new"], &outcome["sequence"]),

@@ -91,6 +91,9 @@ fn a_message_has_somebody_exported() {
         let ids = opened.ids("verificationlog").expect("a list");
         assert_eq!(entries, Some(ids.len() as u64));
         assert!(!ids.is_empty() && exported["files"].is_null());
+        for ours in ["consents", "erasure_requests", "legal_holds"] {
+            assert_eq!(opened.data["own"][ours], json!([]), "{ours}");
+        }
 
         let mut rejected: Vec<_> = seen["subject.export_rejected"]
             .iter()
@@ -107,6 +110,9 @@ fn a_message_has_somebody_exported() {
         // Neither events nor the log repeat an address.
         let told = format!("{seen:?}{}", worker.log());
         assert!(!told.contains("Particular"), "{told}");
+        // Nor does the job, once it has succeeded.
+        let named = "SELECT count(*) FROM job WHERE payload LIKE '%Particular%'";
+        assert_eq!(scene.state.number(named).await, 0);
         let scratch = std::fs::read_dir(scene.setting.data_dir.join("exports"));
         assert_eq!(scratch.expect("list").count(), 0);
     });
