@@ -104,14 +104,24 @@ impl Graveyard {
     /// # Errors
     /// If our database fails.
     pub async fn batch(&self, number: i64) -> Result<Option<Batch>, StateError> {
+        let detail = self.entry(Act::Tombstones, number).await?;
+        Ok(detail.and_then(|detail| serde_json::from_value(detail).ok()))
+    }
+
+    /// What an entry of the ledger says came of this act; none if there is no such entry, or it is not authentic.
+    ///
+    /// # Errors
+    /// If our database fails.
+    pub async fn entry(
+        &self,
+        act: Act,
+        number: i64,
+    ) -> Result<Option<serde_json::Value>, StateError> {
         let before = number.saturating_sub(1);
-        let rows = self
-            .store
-            .ledger_of_act(Act::Tombstones.name(), before, 1)
-            .await?;
+        let rows = self.store.ledger_of_act(act.name(), before, 1).await?;
         let row = rows.first().filter(|row| row.number == number);
         let entry = row.and_then(|row| ledger::open(row, &self.origin, &self.keys).ok());
-        Ok(entry.and_then(|entry| serde_json::from_value(entry.detail).ok()))
+        Ok(entry.map(|entry| entry.detail))
     }
 
     async fn completed(&self) -> Result<Ended, StateError> {

@@ -49,6 +49,7 @@ pub async fn execute(
         if request.state != State::Approved {
             return Ok(());
         }
+        expect_approval(office, request).await?;
         (request.state, request.note) = (State::Executing, None);
         office
             .save(request, "erasure begin", Vec::new(), &[])
@@ -75,6 +76,37 @@ pub async fn execute(
         .map_err(|error| ErasureError::Refused(error.to_string()))?;
     *request = worked;
     done
+}
+
+/// Our table says that somebody approved, and whoever can write to it could say so: the signed ledger has to say it as well.
+async fn expect_approval(office: &Office, request: &Request) -> Result<(), ErasureError> {
+    #[derive(serde::Deserialize)]
+    struct Approval {
+        request: String,
+        plan: String,
+    }
+    let entry = match request.progress.approval {
+        Some(number) => {
+            office
+                .graveyard()
+                .entry(Act::ErasureApproved, number)
+                .await?
+        }
+        None => None,
+    };
+    let approval = entry.and_then(|detail| serde_json::from_value::<Approval>(detail).ok());
+    let is_approved = approval.is_some_and(|approval| {
+        approval.request == request.id && request.approved_digest.as_ref() == Some(&approval.plan)
+    });
+    if is_approved {
+        return Ok(());
+    }
+    Err(ErasureError::Refused(format!(
+        "the ledger does not say that the plan was approved, whatever the table of requests says; approve it again: trailkeeper \
+         erase approve {} --plan {}",
+        request.id,
+        request.plan_digest.as_deref().unwrap_or_default()
+    )))
 }
 
 /// A hold that came while a request was carried out stops it where it is.
@@ -258,11 +290,9 @@ impl Clerk {
         };
         let before = request.progress.clone();
         request.progress.tombstones += tombstones.len() as u64;
-        request.buries = true;
         let kept = self.save(request, "tombstones", vec![(Act::Tombstones, json!(batch))]);
         if kept.is_err() {
             request.progress = before;
-            request.buries = false;
         }
         kept.map(drop)
     }

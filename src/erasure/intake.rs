@@ -288,7 +288,6 @@ async fn new_request(
         certificate: None,
         completed_at: None,
         warned_at: None,
-        buries: false,
     })
 }
 

@@ -168,10 +168,11 @@ impl Office {
         let mut tx = self.store.begin().await?;
         let mut numbers = Vec::with_capacity(acts.len());
         for (act, detail) in acts {
-            numbers.push(self.scribe().append(&mut tx, act, detail).await?);
+            let number = self.scribe().append(&mut tx, act, detail).await?;
+            // Where to find what is signed is part of what requests remember.
+            request.progress.note(act, number);
+            numbers.push(number);
         }
-        // What was written to the ledger is part of what some requests remember.
-        request.note_entries(&numbers);
         let row = request.to_row();
         if !tx.update_erasure(&row).await? {
             tx.rollback().await?;

@@ -9,7 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{plan::Plan, policy::Policy};
-use crate::state::{StateError, erasures::ErasureRow};
+use crate::{
+    ledger::Act,
+    state::{StateError, erasures::ErasureRow},
+};
 
 /// How far a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -128,6 +131,9 @@ pub struct Progress {
     pub tombstones: u64,
     /// Their entries of the ledger.
     pub batches: Vec<i64>,
+    /// The entry of the ledger that approves the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<i64>,
     /// Keys of the archive that were destroyed.
     pub destroyed_keys: u64,
     /// Why the user's row was left, without content.
@@ -135,6 +141,15 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Remembers an entry of the ledger that is needed again.
+    pub(super) fn note(&mut self, act: Act, number: i64) {
+        match act {
+            Act::Tombstones => self.batches.push(number),
+            Act::ErasureApproved => self.approval = Some(number),
+            _ => {}
+        }
+    }
+
     /// Adds to what was done with a table.
     pub(super) fn add(&mut self, table: &str, manner: &str, rows: u64) {
         if rows == 0 {
@@ -209,9 +224,6 @@ pub struct Request {
     pub completed_at: Option<Timestamp>,
     /// When somebody was told that time runs out.
     pub warned_at: Option<Timestamp>,
-    /// Whether entries of the ledger that are written next are tombstones.
-    #[serde(skip)]
-    pub(super) buries: bool,
 }
 
 impl Request {
@@ -257,7 +269,6 @@ impl Request {
             approved_by: row.approved_by,
             approved_digest: row.approved_digest,
             certificate: row.certificate,
-            buries: false,
         })
     }
 
@@ -298,13 +309,6 @@ impl Request {
     #[must_use]
     pub fn is_from(&self, source: &str) -> bool {
         self.source == source
-    }
-
-    /// Remembers where its tombstones are.
-    pub(super) fn note_entries(&mut self, numbers: &[i64]) {
-        if std::mem::take(&mut self.buries) {
-            self.progress.batches.extend(numbers);
-        }
     }
 }
 
