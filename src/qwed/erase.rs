@@ -217,7 +217,8 @@ pub fn marked_json(column: &str) -> String {
 }
 
 fn marked_by(column: &str, marker: &str) -> String {
-    format!("{column} = CASE WHEN {column} IS NULL THEN NULL ELSE '{marker}' END")
+    // The column itself and not NULL, so that the marker is of the column's type, which may be JSON on PostgreSQL.
+    format!("{column} = CASE WHEN {column} IS NULL THEN {column} ELSE '{marker}' END")
 }
 
 /// The condition that an entry of the trail is not the newest of its organisation.
