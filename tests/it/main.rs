@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod consent;
 mod diagnosis;
+mod erasure_roles;
 mod export;
 mod fixtures;
 mod holds;
