@@ -21,6 +21,7 @@ pub mod consent;
 pub mod demo;
 #[cfg(feature = "cli")]
 pub mod erasure;
+#[cfg(feature = "cli")]
 pub mod export;
 #[cfg(feature = "probe")]
 pub mod fault;

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::program::{Program, Run};
+use crate::support::{
+    program::{Program, Run},
+    tools::tool,
+};
 
 /// A demo that is over, and the one request in it.
 struct Demo {
@@ -53,6 +56,17 @@ impl Demo {
         fs::write(self.path("tombstones"), lines).expect("write");
     }
 
+    /// What a program says that goes by the documentation alone.
+    fn outside(&self) -> String {
+        let output = tool("check_tombstones.py")
+            .args(["erasure.note", "tombstones", "trailkeeper-demo.db"])
+            .current_dir(self.directory.path())
+            .output()
+            .expect("run check_tombstones.py");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     fn audit(&self, certificate: &str) -> Program {
         Program::bare()
             .directory(self.directory.path())
@@ -80,6 +94,7 @@ fn says_what_was_erased() {
     let certificate = &document["certificate"];
     assert_eq!(certificate["tombstones"]["count"], json!(33));
     demo.tombstones(&demo.request, |lines| assert_eq!(lines.len(), 33));
+    assert_eq!(demo.outside(), "33 left, 0 gone\n");
     let run = demo
         .audit("erasure.note")
         .args(["--tombstones", "tombstones"])
@@ -206,6 +221,8 @@ fn holds_for_entries_that_were_deleted() {
     assert_eq!(manners[0]["manner"], json!("anonymised"));
     assert_eq!(manners[1]["manner"], json!("deleted"));
     assert_eq!(erased["user"][0]["manner"], json!("anonymised"));
+    let said = demo.outside();
+    assert!(!said.ends_with(" 0 gone\n"), "{said}");
     // The tombstones of the other request are others.
     demo.tombstones(&demo.request, |_| ());
     assert_eq!(demo.audit_with_tombstones().0.code, Some(1));

@@ -12,6 +12,7 @@ mod config;
 mod consent;
 mod diagnosis;
 mod erasure;
+mod erasure_roles;
 mod export;
 mod fixtures;
 mod holds;

@@ -11,6 +11,7 @@ crate::on_both![
     tombstones_are_what_was_signed,
     what_was_tampered_with_stays_so,
     content_that_comes_back_is_found,
+    nobody_but_the_ledger_approves,
 ];
 
 const ONE: &str =
@@ -254,4 +255,37 @@ async fn content_that_comes_back_is_found(test: TestStore) {
         .await
         .expect("replay");
     assert_eq!((replayed.entries, replayed.users, replayed.rows), (0, 0, 0));
+}
+
+async fn nobody_but_the_ledger_approves(test: TestStore) {
+    let estate = Estate::settled(&test, "g4_two_orgs").await;
+    let mut request = estate.request(estate.asked(1, 10)).await;
+    estate.plan(&mut request).await.expect("plan");
+    test.execute(
+        "UPDATE erasure SET state = 'approved', approved_by = 'somebody', approved_at = received_at, \
+         approved_digest = plan_digest",
+    )
+    .await;
+    let mut request = estate.office.request(&request.id).await.expect("read");
+    let refused = estate.execute(&mut request).await;
+    assert!(
+        matches!(refused, Err(trailkeeper::erasure::ErasureError::Refused(_))),
+        "{refused:?}"
+    );
+    assert_eq!(estate.count("verificationlog WHERE user_id = 10"), 5);
+    // Nor does the approval of another request.
+    let approved = estate.erase(estate.asked(1, 12)).await;
+    let number = approved.progress.approval.expect("an approval");
+    let id = &request.id;
+    test.execute(&format!(
+        "UPDATE erasure SET progress = '{{\"approval\": {number}}}' WHERE id = '{id}'"
+    ))
+    .await;
+    let mut request = estate.office.request(id).await.expect("read");
+    let refused = estate.execute(&mut request).await;
+    assert!(
+        matches!(refused, Err(trailkeeper::erasure::ErasureError::Refused(_))),
+        "{refused:?}"
+    );
+    assert_eq!(estate.count("verificationlog WHERE user_id = 10"), 5);
 }
