@@ -7,7 +7,7 @@
 //!                                                                 waiting for head
 //! ```
 //!
-//! A request ([`intake`]) is about one user of QWED's. Its [`plan`] says what would be erased and writes nothing to QWED; an
+//! A request (`intake`) is about one user of QWED's. Its plan says what would be erased and writes nothing to QWED; an
 //! approval is bound to the plan's digest. [`execute`] erases in small transactions, in an order that can be gone on from wherever
 //! it was cut off:
 //!

@@ -10,7 +10,7 @@
 //! compressed as they are. Memory is bounded by a page of rows, whatever there is; the disk has to hold the export about one
 //! and a half times.
 //!
-//! Columns that hold secrets are never selected ([`content::WITHHELD`]). Left out: what stands in the archive, which is copies
+//! Columns that hold secrets are never selected (`content::WITHHELD`). Left out: what stands in the archive, which is copies
 //! of the same; and who may ask, which is for the caller to know.
 
 mod content;
