@@ -221,3 +221,65 @@ fn wait(child: &mut std::process::Child, patience: Duration) -> bool {
     }
     false
 }
+
+/// With anchors that were made before and after: rows without hash and rows that are gone are covered as they were.
+#[test]
+fn what_was_anchored_is_still_vouched_for() {
+    for (name, policy) in [
+        ("upgraded", "{}"),
+        ("upgraded", r#"{"entries": "delete"}"#),
+        ("g1_two_orgs", r#"{"entries": "delete"}"#),
+        ("g2_two_orgs", r#"{"entries": "delete"}"#),
+        ("weird_results", "{}"),
+    ] {
+        let desk = Desk::new(FIXTURE_KEY, |path| {
+            std::fs::copy(fixture(name), path).expect("copy");
+        });
+        desk.json(&["anchor", "create"]);
+        for user in ["10", "12"] {
+            let asked = desk.json(&[
+                "erase",
+                "request",
+                "--org",
+                "1",
+                "--user",
+                user,
+                "--allow-only-owner",
+                "--allow-large",
+                "--policy",
+                policy,
+            ]);
+            let id = asked["request"]["id"].as_str().expect("an id").to_owned();
+            let digest = asked["request"]["plan_digest"]
+                .as_str()
+                .expect("a digest")
+                .to_owned();
+            desk.json(&["erase", "approve", &id, "--plan", &digest]);
+            desk.json(&["erase", "execute", &id]);
+        }
+        for arguments in [
+            &["verify"][..],
+            &["verify", "--since-anchor"],
+            &["verify", "--org", "1"],
+        ] {
+            let (run, report) = desk.program(arguments).json();
+            assert_eq!(
+                (run.code, &report["verdict"]),
+                (Some(0), &"intact".into()),
+                "{name}: {report}"
+            );
+        }
+        let (_, report) = desk.program(&["verify"]).json();
+        assert_eq!(
+            report["organizations"][0]["anchor"]["is_extended"], true,
+            "{name}: {report}"
+        );
+        desk.json(&["anchor", "create"]);
+        let (run, report) = desk.program(&["verify"]).json();
+        assert_eq!(
+            (run.code, &report["verdict"]),
+            (Some(0), &"intact".into()),
+            "{name}: {report}"
+        );
+    }
+}
