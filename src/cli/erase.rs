@@ -509,7 +509,7 @@ fn again(arguments: &Replay) -> Result<Exit, Failure> {
         Format::Json => print_json(&replayed)?,
         Format::Text => print(|out| write_replayed(out, &replayed))?,
     }
-    Ok(match replayed.problems.is_empty() {
+    Ok(match replayed.problems.is_empty() && replayed.left == 0 {
         true => Exit::Intact,
         false => Exit::Tampered,
     })

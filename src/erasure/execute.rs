@@ -9,9 +9,12 @@ use tokio::runtime::Handle;
 use super::{
     ErasureError, Office, certificate,
     entries::{Sexton, erase, survey},
-    event, plan,
+    event,
+    intake::reference,
+    plan,
     request::{Request, State},
-    tables::{Whose, actions, anonymise_user, delete_user, has_user, lock_out},
+    signed::{expect_approval, expect_request},
+    tables::{Whose, actions, anonymise_user, delete_user, has_user, lock_out, number_is_taken},
 };
 use crate::{
     anchor, backup,
@@ -19,9 +22,16 @@ use crate::{
     holds,
     ledger::Act,
     progress::Progress,
-    qwed::{Database, IdRange, erase::Eraser},
+    qwed::{
+        Database, IdRange,
+        erase::Eraser,
+        subject::{self, Found, Wanted},
+    },
     tombstones::Batch,
-    trail::{row::Value, tombstone::Tombstone},
+    trail::{
+        row::Value,
+        tombstone::{MARKER, Manner, Tombstone},
+    },
 };
 
 /// Entries whose tombstones are one entry of the ledger.
@@ -42,6 +52,7 @@ pub async fn execute(
     if request.state.has_ended() {
         return Ok(());
     }
+    expect_request(office, request).await?;
     if !matches!(request.state, State::Executing | State::WaitingForHead) {
         // What was approved has to be what is erased, and holds may have come or gone.
         let plan = plan::make(office, request, progress).await?;
@@ -57,6 +68,7 @@ pub async fn execute(
     } else if is_held(office, request).await? {
         return Ok(());
     }
+    expect_approval(office, request).await?;
     let clerk = Clerk {
         office: office.clone(),
         handle: Handle::current(),
@@ -75,38 +87,10 @@ pub async fn execute(
         .await
         .map_err(|error| ErasureError::Refused(error.to_string()))?;
     *request = worked;
-    done
-}
-
-/// Our table says that somebody approved, and whoever can write to it could say so: the signed ledger has to say it as well.
-async fn expect_approval(office: &Office, request: &Request) -> Result<(), ErasureError> {
-    #[derive(serde::Deserialize)]
-    struct Approval {
-        request: String,
-        plan: String,
+    match done {
+        Err(ErasureError::Held) => is_held(office, request).await.map(drop),
+        done => done,
     }
-    let entry = match request.progress.approval {
-        Some(number) => {
-            office
-                .graveyard()
-                .entry(Act::ErasureApproved, number)
-                .await?
-        }
-        None => None,
-    };
-    let approval = entry.and_then(|detail| serde_json::from_value::<Approval>(detail).ok());
-    let is_approved = approval.is_some_and(|approval| {
-        approval.request == request.id && request.approved_digest.as_ref() == Some(&approval.plan)
-    });
-    if is_approved {
-        return Ok(());
-    }
-    Err(ErasureError::Refused(format!(
-        "the ledger does not say that the plan was approved, whatever the table of requests says; approve it again: trailkeeper \
-         erase approve {} --plan {}",
-        request.id,
-        request.plan_digest.as_deref().unwrap_or_default()
-    )))
 }
 
 /// A hold that came while a request was carried out stops it where it is.
@@ -141,6 +125,9 @@ impl Clerk {
             return Ok(());
         }
         let mut eraser = Eraser::open(&self.office.erase)?;
+        if self.is_somebody_else(request, &mut eraser)? {
+            return self.end_without(request);
+        }
         lock_out(&mut eraser, self.whose, self.office.now)?;
         self.resume(request, &mut eraser)?;
         let newest = self.entries(request, &mut eraser)?;
@@ -169,10 +156,54 @@ impl Clerk {
         Ok(newest.is_some_and(|it| it.row().user_id == Value::Integer(self.whose.user_id)))
     }
 
+    /// Whether the user's number is another person's by now. SQLite gives the highest number again.
+    fn is_somebody_else(
+        &self,
+        request: &Request,
+        eraser: &mut Eraser,
+    ) -> Result<bool, ErasureError> {
+        if !number_is_taken(eraser, self.whose)? {
+            return Ok(false);
+        }
+        let wanted = Wanted::User(self.whose.user_id);
+        let (url, organization) = (&self.office.erase, self.whose.organization_id);
+        let Found::One(subject) = subject::find(url, organization, &wanted)? else {
+            return Ok(true);
+        };
+        let email = subject.email.unwrap_or_default();
+        if email == format!("{MARKER} {}", self.whose.user_id) {
+            return Ok(false);
+        }
+        let known = self
+            .handle
+            .block_on(reference(&self.office, organization, &email))?;
+        Ok(known != request.subject_ref)
+    }
+
+    /// Ends a request whose subject's number is another person's: what was left to be done is not there any more.
+    fn end_without(&self, request: &mut Request) -> Result<(), ErasureError> {
+        if request.progress.tables.contains_key("user") {
+            return self.complete(request);
+        }
+        Err(ErasureError::Refused(format!(
+            "user {} of organisation {} is another person than the one who was asked about; nothing more is erased",
+            self.whose.user_id, self.whose.organization_id
+        )))
+    }
+
+    /// Fails if it is to stop, or a legal hold came.
     fn go_on(&self) -> Result<(), ErasureError> {
-        match self.progress.is_stopped() {
-            true => Err(ErasureError::Interrupted),
-            false => Ok(()),
+        if self.progress.is_stopped() {
+            return Err(ErasureError::Interrupted);
+        }
+        let (organization, user) = (self.whose.organization_id, Some(self.whose.user_id));
+        let (store, now) = (&self.office.store, self.office.now);
+        let holds = self
+            .handle
+            .block_on(holds::active(store, organization, user, now))?;
+        match holds.is_empty() {
+            true => Ok(()),
+            false => Err(ErasureError::Held),
         }
     }
 
@@ -390,6 +421,15 @@ impl Clerk {
         let mut tombstones = Vec::new();
         for &number in &request.progress.batches {
             tombstones.extend(self.batch(request, number)?);
+        }
+        // A count that a crash lost is in the tombstones.
+        request.progress.tables.remove("verificationlog");
+        for (manner, name) in [
+            (Manner::Anonymised, "anonymised"),
+            (Manner::Deleted, "deleted"),
+        ] {
+            let rows = tombstones.iter().filter(|it| it.manner() == manner).count();
+            request.progress.add("verificationlog", name, rows as u64);
         }
         let entries = self.handle.block_on(self.touched(request, &tombstones))?;
         let made = certificate::make(&self.office, request, &tombstones, &entries)

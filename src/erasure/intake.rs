@@ -181,8 +181,8 @@ pub async fn take_in(office: &Office, asked: Asked) -> Result<Taken, ErasureErro
     if subject.is_only_owner && !asked.options.allow_only_owner {
         return Ok(Taken::Refused(Refusal::OnlyOwner));
     }
-    let request = new_request(office, asked, &subject, requested_at).await?;
-    match keep(office, &request).await {
+    let mut request = new_request(office, asked, &subject, requested_at).await?;
+    match keep(office, &mut request).await {
         Ok(()) => Ok(Taken::New(Box::new(request))),
         // Another worker may have taken in the same a moment before.
         Err(error) => match office
@@ -291,7 +291,7 @@ async fn new_request(
     })
 }
 
-async fn keep(office: &Office, request: &Request) -> Result<(), ErasureError> {
+async fn keep(office: &Office, request: &mut Request) -> Result<(), ErasureError> {
     let mut tx = office.store.begin().await?;
     let detail = json!({
         "request": request.id,
@@ -302,12 +302,12 @@ async fn keep(office: &Office, request: &Request) -> Result<(), ErasureError> {
         "requester": request.requester,
         "requested_at": request.requested_at,
         "due_at": request.due_at,
+        "policy": request.policy,
         "producer": request.options.producer,
     });
-    let scribe = office.scribe();
-    scribe
-        .append(&mut tx, Act::ErasureRequested, detail)
-        .await?;
+    let act = Act::ErasureRequested;
+    let number = office.scribe().append(&mut tx, act, detail).await?;
+    request.progress.note(act, number);
     tx.insert_erasure(&request.to_row()).await?;
     let due = json!({"due_at": request.due_at});
     tx.publish(&event("received", request, due)).await?;

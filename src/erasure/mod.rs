@@ -32,6 +32,7 @@ mod policy;
 mod replay;
 mod request;
 mod signature;
+mod signed;
 mod steps;
 mod tables;
 
@@ -86,6 +87,9 @@ pub enum ErasureError {
     /// Somebody else changed the request meanwhile.
     #[error("the request was changed by somebody else meanwhile; try again")]
     Conflict,
+    /// A legal hold came.
+    #[error("a legal hold keeps it")]
+    Held,
     /// Stopped on request; what was erased stays so, and the next run goes on.
     #[error("interrupted")]
     Interrupted,
@@ -110,7 +114,7 @@ impl ErasureError {
             Self::Erase(error) => error.is_transient(),
             Self::Anchor(error) => error.is_transient(),
             Self::Unknown(_) | Self::Refused(_) => false,
-            Self::Conflict | Self::Interrupted => true,
+            Self::Held | Self::Conflict | Self::Interrupted => true,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
     event,
     policy::Policy,
     request::{Request, State},
+    signed::expect_request,
     tables::{Whose, actions, has_user},
 };
 use crate::{
@@ -171,6 +172,7 @@ pub async fn plan(
             request.state
         )));
     }
+    expect_request(office, request).await?;
     let plan = make(office, request, progress).await?;
     note(office, request, plan).await
 }

@@ -15,7 +15,7 @@ use super::{
     entries::{Sexton, erase},
     intake::reference,
     request::{Request, State},
-    tables::{Whose, actions, anonymise_user, delete_user},
+    tables::{Whose, actions, anonymise_user, delete_user, number_is_taken},
 };
 use crate::{
     config::EraseEntries,
@@ -42,6 +42,8 @@ pub struct Replayed {
     pub tombstones: u64,
     /// Entries that were erased again.
     pub entries: u64,
+    /// Entries that are the newest of their organisation, and have to wait for another one.
+    pub left: u64,
     /// Users that were.
     pub users: u64,
     /// Rows of other tables that were.
@@ -87,6 +89,8 @@ pub async fn replay(office: &Office, progress: &Arc<Progress>) -> Result<Replaye
             let (anonymised, deleted) = erase(&mut sexton, &mut eraser, some)?;
             replayed.tombstones += some.len() as u64;
             replayed.entries += anonymised + deleted;
+            let (shells, gaps) = sexton.left(some)?;
+            replayed.left += (shells.len() + gaps.len()) as u64;
             shared.add(some.len() as u64, 0);
         }
         for request in &requests {
@@ -127,6 +131,8 @@ fn again(
             }
             true
         }
+        // A user of another organisation who got the number.
+        _ if number_is_taken(eraser, whose)? => return Ok(()),
         _ => false,
     };
     for action in actions(eraser, whose, &request.policy)? {

@@ -131,6 +131,9 @@ pub struct Progress {
     pub tombstones: u64,
     /// Their entries of the ledger.
     pub batches: Vec<i64>,
+    /// The entry of the ledger that says what was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested: Option<i64>,
     /// The entry of the ledger that approves the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<i64>,
@@ -144,6 +147,7 @@ impl Progress {
     /// Remembers an entry of the ledger that is needed again.
     pub(super) fn note(&mut self, act: Act, number: i64) {
         match act {
+            Act::ErasureRequested => self.requested = Some(number),
             Act::Tombstones => self.batches.push(number),
             Act::ErasureApproved => self.approval = Some(number),
             _ => {}

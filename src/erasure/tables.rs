@@ -216,6 +216,12 @@ pub(super) fn delete_user(eraser: &mut Eraser, whose: Whose) -> Result<u64, Eras
     Ok(eraser.write(&[format!("DELETE FROM \"user\" WHERE {}", this_user(whose))])?)
 }
 
+/// Whether any user has the number.
+pub(super) fn number_is_taken(eraser: &mut Eraser, whose: Whose) -> Result<bool, ErasureError> {
+    let sql = format!("SELECT id FROM \"user\" WHERE id = {}", whose.user_id);
+    Ok(!eraser.integers(&sql)?.is_empty())
+}
+
 /// Whether the user's row is there.
 pub(super) fn has_user(eraser: &mut Eraser, whose: Whose) -> Result<bool, ErasureError> {
     let sql = format!("SELECT id FROM \"user\" WHERE {}", this_user(whose));

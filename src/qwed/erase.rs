@@ -222,7 +222,9 @@ impl Pace {
     fn adapt(&mut self, held: Duration) {
         self.longest = self.longest.max(held);
         self.rows = if held > AIM {
-            (self.rows / 2).max(1)
+            // One row alone takes what the disk takes; fewer of them would not be faster.
+            let least = if held < MAX_HOLD { FIRST_ROWS } else { 1 };
+            (self.rows / 2).max(least).min(self.rows.max(least))
         } else if held < AIM * 2 / 3 {
             (self.rows * 2).min(MAX_ROWS)
         } else {

@@ -48,6 +48,8 @@ pub struct ErasedTally {
     pub deleted: u64,
     /// Entries that QWED counts as failed for no other reason than that they, or those before them, were erased.
     pub excused: u64,
+    /// Entries that are gone and began an old process's chain anew; QWED does not count them as failed.
+    pub uncounted: u64,
 }
 
 impl ErasedTally {
@@ -55,6 +57,7 @@ impl ErasedTally {
         self.anonymised += other.anonymised;
         self.deleted += other.deleted;
         self.excused += other.excused;
+        self.uncounted += other.uncounted;
     }
 }
 
@@ -310,7 +313,8 @@ impl Trail {
         }
         // What stood before an entry that is gone must not go unnoticed with it.
         if link.old_writer && sound && link.previous_hash == HashText::Null {
-            self.restarts += u64::from(!is_gone);
+            self.restarts += 1;
+            self.erased.uncounted += u64::from(is_gone);
         } else if link.old_writer && sound && follows_globally == Some(true) {
             if !is_gone {
                 self.global.add(link.id);

@@ -234,6 +234,7 @@ impl<'s> Doctor<'s> {
         let excused = trail.restarts.saturating_sub(copies.count() as u64)
             + links.global.entries
             + trail.erased.excused;
+        let excused = excused.saturating_sub(trail.erased.uncounted);
         let worst = findings.iter().map(|finding| finding.severity).max();
         let mut verdict = worst.map_or(Verdict::Intact, Verdict::of);
         if unread > 0 {

@@ -199,6 +199,13 @@ pub(super) fn replayed(out: &mut dyn Write, replayed: &Replayed) -> io::Result<(
     for problem in &replayed.problems {
         writeln!(out, "{BAD}tombstone_invalid{BAD:#}: {}", visible(problem))?;
     }
+    if replayed.left > 0 {
+        writeln!(
+            out,
+            "{BAD}{} not erased again yet{BAD:#}: the newest of an organisation has to wait; replay once more when another follows",
+            count(replayed.left, "entry")
+        )?;
+    }
     writeln!(
         out,
         "{} replayed: {}, {} and {} of other tables erased again",

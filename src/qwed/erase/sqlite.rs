@@ -28,6 +28,8 @@ impl Writer {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || {
             let connection = Connection::open_with_flags(path, flags)?;
+            // What is erased is overwritten in the file, too.
+            connection.pragma_update(None, "secure_delete", true)?;
             let is_readonly = connection.is_readonly("main")?;
             Ok((connection, is_readonly))
         };

@@ -259,33 +259,59 @@ async fn content_that_comes_back_is_found(test: TestStore) {
 
 async fn nobody_but_the_ledger_approves(test: TestStore) {
     let estate = Estate::settled(&test, "g4_two_orgs").await;
+    let other = estate.erase(estate.asked(1, 11)).await;
+    let number = other.progress.approval.expect("an approval");
     let mut request = estate.request(estate.asked(1, 10)).await;
     estate.plan(&mut request).await.expect("plan");
-    test.execute(
-        "UPDATE erasure SET state = 'approved', approved_by = 'somebody', approved_at = received_at, \
-         approved_digest = plan_digest",
-    )
-    .await;
-    let mut request = estate.office.request(&request.id).await.expect("read");
-    let refused = estate.execute(&mut request).await;
-    assert!(
-        matches!(refused, Err(trailkeeper::erasure::ErasureError::Refused(_))),
-        "{refused:?}"
-    );
-    assert_eq!(estate.count("verificationlog WHERE user_id = 10"), 5);
-    // Nor does the approval of another request.
-    let approved = estate.erase(estate.asked(1, 12)).await;
-    let number = approved.progress.approval.expect("an approval");
-    let id = &request.id;
-    test.execute(&format!(
-        "UPDATE erasure SET progress = '{{\"approval\": {number}}}' WHERE id = '{id}'"
-    ))
-    .await;
-    let mut request = estate.office.request(id).await.expect("read");
-    let refused = estate.execute(&mut request).await;
-    assert!(
-        matches!(refused, Err(trailkeeper::erasure::ErasureError::Refused(_))),
-        "{refused:?}"
-    );
-    assert_eq!(estate.count("verificationlog WHERE user_id = 10"), 5);
+    let progress = request.progress.requested.expect("an entry");
+    let approved =
+        "approved_by = 'somebody', approved_at = received_at, approved_digest = plan_digest";
+    let kept = "CREATE TABLE kept AS SELECT * FROM erasure";
+    test.execute(kept).await;
+    for change in [
+        format!("state = 'approved', {approved}"),
+        format!("state = 'executing', {approved}"),
+        format!("state = 'waiting_for_head', {approved}"),
+        // With the approval of another request.
+        format!(
+            "state = 'executing', {approved}, progress = '{{\"requested\": {progress}, \"approval\": {number}}}'"
+        ),
+        // About somebody else, or as if a producer had signed it.
+        "user_id = 12, plan = NULL, plan_digest = NULL, state = 'received'".to_owned(),
+        "options = '{\"producer\": \"crm\"}', plan = NULL, plan_digest = NULL, state = 'received'"
+            .to_owned(),
+        r#"policy = replace(policy, '"entries":"anonymise"', '"entries":"delete"'), plan = NULL, state = 'received'"#
+            .to_owned(),
+    ] {
+        let id = &request.id;
+        test.execute(&format!("UPDATE erasure SET {change} WHERE id = '{id}'"))
+            .await;
+        let mut changed = estate.office.request(id).await.expect("read");
+        let refused = estate.execute(&mut changed).await;
+        assert!(
+            matches!(refused, Err(trailkeeper::erasure::ErasureError::Refused(_))),
+            "{change}: {refused:?}"
+        );
+        assert_eq!(
+            estate.count("verificationlog WHERE user_id = 10"),
+            5,
+            "{change}"
+        );
+        assert_eq!(
+            estate.count("verificationlog WHERE user_id = 12"),
+            9,
+            "{change}"
+        );
+        assert_eq!(
+            estate.count("\"user\" WHERE id IN (10, 12) AND is_active"),
+            2,
+            "{change}"
+        );
+        test.execute(&format!("DELETE FROM erasure WHERE id = '{id}'"))
+            .await;
+        test.execute(&format!(
+            "INSERT INTO erasure SELECT * FROM kept WHERE id = '{id}'"
+        ))
+        .await;
+    }
 }

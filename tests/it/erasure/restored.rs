@@ -75,3 +75,38 @@ fn other_entries_with_the_same_numbers_are_left_alone() {
         assert_eq!(estate.tampered().await, []);
     });
 }
+
+/// SQLite gives the highest number again: whoever gets it is left alone.
+#[test]
+fn who_got_the_number_is_left_alone() {
+    block_on(async {
+        let test = TestStore::sqlite().await;
+        let estate = Estate::settled(&test, "g4_two_orgs").await.with_more();
+        let newcomer = "INSERT INTO user (id, email, password_hash, organization_id, role, is_active, created_at) VALUES \
+             (32, 'new@example.com', 'x', {}, 'member', true, '2026-01-01 00:00:00.000000'); \
+             INSERT INTO apikey (id, key_hash, key_preview, organization_id, user_id, name, is_active, created_at, \
+             rotation_required) VALUES (932, 'h932', 'p', {}, 32, 'new', true, '2026-01-01 00:00:00.000000', false)";
+        // Between the approval and the execution.
+        let mut request = estate.request(estate.asked(3, 32)).await;
+        estate.plan(&mut request).await.expect("plan");
+        estate.approve(&mut request).await.expect("approve");
+        estate.run("DELETE FROM user WHERE id = 32");
+        estate.run(&newcomer.replace("{}", "3"));
+        let refused = estate.execute(&mut request).await;
+        assert!(
+            refused.is_err() || request.state == State::AwaitingApproval,
+            "{request:?}"
+        );
+        assert_eq!(estate.count("user WHERE id = 32 AND is_active"), 1);
+        assert_eq!(estate.count("apikey WHERE user_id = 32 AND is_active"), 1);
+        // After the erasure, in another organisation.
+        let erased = estate.erase(estate.asked(3, 31)).await;
+        assert_eq!(erased.state, State::Completed);
+        estate.run(&newcomer.replace("{}", "2").replace("32", "31"));
+        let replayed = erasure::replay(&estate.office, &progress())
+            .await
+            .expect("replay");
+        assert_eq!((replayed.rows, replayed.users), (0, 0), "{replayed:?}");
+        assert_eq!(estate.count("apikey WHERE user_id = 31 AND is_active"), 1);
+    });
+}
