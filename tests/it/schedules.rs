@@ -226,6 +226,7 @@ fn what_ships_is_listed_without_a_directory() {
     assert_eq!(
         names,
         [
+            "continue_erasures",
             "daily_key_check",
             "hourly_anchor",
             "nightly_backup",
