@@ -231,10 +231,26 @@ fn what_ships_is_listed_without_a_directory() {
             "hourly_anchor",
             "nightly_backup",
             "nightly_verification",
-            "rolling_verification"
+            "rolling_verification",
+            "weekly_drill"
         ]
     );
     assert_eq!(document["schedules"][0]["last"], Value::Null);
+}
+
+/// A file in `jobs/` that is not built in would fire only where somebody copied it.
+#[test]
+fn every_file_of_jobs_ships() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/jobs");
+    let mut files: Vec<_> = fs::read_dir(directory)
+        .expect("jobs/")
+        .map(|entry| entry.expect("an entry").file_name())
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| name.ends_with(".toml"))
+        .collect();
+    files.sort();
+    let shipped: Vec<_> = schedule::SHIPPED.iter().map(|(name, _)| *name).collect();
+    assert_eq!(files, shipped);
 }
 
 /// What ships has to run as it is, without a word of configuration.

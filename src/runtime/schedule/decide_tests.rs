@@ -147,6 +147,7 @@ fn what_ships_is_read_and_fires() {
         let minutes = match schedule.name.as_str() {
             "continue_erasures" => 10,
             name if name.starts_with("hourly") => 60,
+            name if name.starts_with("weekly") => 7 * 24 * 60,
             _ => 24 * 60,
         };
         assert_eq!(apart, SignedDuration::from_mins(minutes));

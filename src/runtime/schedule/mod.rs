@@ -19,7 +19,7 @@ pub use file::{Misfire, MisfirePolicy, Overlap, Schedule};
 pub use load::{check, load};
 
 /// The schedules that ship with the program: file name and text.
-pub const SHIPPED: [(&str, &str); 6] = [
+pub const SHIPPED: [(&str, &str); 7] = [
     (
         "continue_erasures.toml",
         include_str!("../../../jobs/continue_erasures.toml"),
@@ -43,6 +43,10 @@ pub const SHIPPED: [(&str, &str); 6] = [
     (
         "rolling_verification.toml",
         include_str!("../../../jobs/rolling_verification.toml"),
+    ),
+    (
+        "weekly_drill.toml",
+        include_str!("../../../jobs/weekly_drill.toml"),
     ),
 ];
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::any::AnyRow;
 
 use super::json;
-use crate::state::{StateError, Store, column, places_from, statement};
+use crate::state::{Dialect, StateError, Store, column, places_from, statement};
 
 /// How many jobs more than wanted are looked at, since some may be of kinds that have no room.
 const SPARE: usize = 32;
@@ -97,6 +97,10 @@ impl Store {
         if ids.is_empty() {
             tx.rollback().await?;
             return Ok(Vec::new());
+        }
+        // Whoever looked meanwhile saw nothing of what we had locked, and would wait for a second beside jobs that are due.
+        if rows.len() > ids.len() && self.dialect == Dialect::Postgres {
+            tx.wake();
         }
         let sql = self.sql(&format!(
             "UPDATE job SET state = 'running', lease_owner = $1, lease_until = {{now}} + $2, worker = $1, \

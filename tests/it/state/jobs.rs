@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use trailkeeper::state::{
     Store,
     jobs::{Advance, Claimed, Ending, Filter, Finish, Finished, NewJob, Room, State},
@@ -15,6 +16,7 @@ crate::on_both![
     an_equal_job_that_waits_stands_for_the_new_one,
     enqueueing_again_changes_nothing,
     nobody_claims_what_another_has,
+    jobs_that_are_left_wake_others,
     a_lease_that_ran_out_is_taken_away_and_fenced,
     attempts_that_are_used_up_end_in_dead,
     a_clean_shutdown_costs_no_attempt,
@@ -171,6 +173,27 @@ async fn nobody_claims_what_another_has(test: TestStore) {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 300, "each was claimed once");
+}
+
+/// A claim on PostgreSQL locks more jobs than it takes, and who looks at that moment sees none of them.
+async fn jobs_that_are_left_wake_others(test: TestStore) {
+    let jobs: Vec<NewJob> = (0..5).map(|n| job(&n.to_string())).collect();
+    enqueue(&test.store, &jobs).await;
+    let other = test.another().await;
+    let mut wakes = other.wakes();
+    let stop = CancellationToken::new();
+    let listening = tokio::spawn({
+        let stop = stop.clone();
+        async move { other.listen(stop).await }
+    });
+    let patience = Duration::from_secs(20);
+    let listens = tokio::time::timeout(patience, wakes.changed()).await;
+    listens.expect("listens").expect("lives");
+    assert_eq!(claim(&test.store, "me", 1).await.len(), 1);
+    let woken = tokio::time::timeout(patience, wakes.changed()).await;
+    woken.expect("is woken").expect("lives");
+    stop.cancel();
+    listening.await.expect("ends");
 }
 
 /// Lets the leases of all jobs run out.
