@@ -46,6 +46,8 @@ pub mod progress;
 #[cfg(feature = "cli")]
 pub mod qwed;
 #[cfg(feature = "cli")]
+pub mod report;
+#[cfg(feature = "cli")]
 pub mod runtime;
 #[cfg(feature = "cli")]
 pub mod sampler;

@@ -1,0 +1,7 @@
+//! Floor 2: SOC 2 evidence about one organisation and a period.
+//!
+//! Facts are gathered first, each with the query that found it; then each control judges by them alone, as pure functions do;
+//! renderings show the result and compute nothing. A fact that could not be had makes a control `unknown`, never `pass`.
+
+pub mod criteria;
+pub mod model;
