@@ -73,6 +73,8 @@ pub enum Act {
     ReleaseHold,
     /// Somebody was given what is held about them, or about an organisation.
     Export,
+    /// A report was made.
+    Report,
 }
 
 impl Act {
@@ -102,6 +104,7 @@ impl Act {
             Self::PlaceHold => "hold.placed",
             Self::ReleaseHold => "hold.released",
             Self::Export => "subject.export",
+            Self::Report => "report.made",
         }
     }
 }

@@ -62,6 +62,7 @@ impl Service {
     /// What is wrong, and what to do.
     pub async fn prepare(
         config: Config,
+        configuration_sha256: String,
         environment: &Environment,
         stop: &CancellationToken,
     ) -> anyhow::Result<Option<Self>> {
@@ -87,6 +88,7 @@ impl Service {
             clock: Clock,
             metrics: metrics.clone(),
             config: config.clone(),
+            configuration_sha256,
         });
         let registry = jobs::registry(&config);
         let directory = Some(config.jobs.dir.as_path()).filter(|path| *path != Path::new(""));

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Exit, Failure, run::until_signals, text, verify::print};
 use crate::{
     clock::Clock,
-    config::{Config, Environment},
+    config::{Config, Environment, Loaded},
     demo, jobs,
     keys::report::KeyReport,
     runtime::scheduler::job_of,
@@ -71,10 +71,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     })?;
     // Not the process's own environment: what is set for a real deployment must not reach the sample.
     let environment = Environment::default();
-    let config = Config::load(Some(&demo.file), &environment).map_err(Failure::usage)?;
+    let loaded = Loaded::load(Some(&demo.file), &environment).map_err(Failure::usage)?;
+    let (sha256, config) = (loaded.sha256(), loaded.config);
     telemetry::init(&config.log).map_err(Failure::usage)?;
     until_signals(async |stop| {
-        work(config, &environment, &demo, arguments.once, stop)
+        work(config, sha256, &environment, &demo, arguments.once, stop)
             .await
             .map_err(Failure::could_not_check)
     })
@@ -135,12 +136,15 @@ fn free_address(once: bool) -> SocketAddr {
 
 async fn work(
     config: Config,
+    configuration_sha256: String,
     environment: &Environment,
     demo: &Demo,
     once: bool,
     stop: CancellationToken,
 ) -> anyhow::Result<Exit> {
-    let Some(service) = Service::prepare(config.clone(), environment, &stop).await? else {
+    let Some(service) =
+        Service::prepare(config.clone(), configuration_sha256, environment, &stop).await?
+    else {
         return Ok(Exit::Intact);
     };
     let address = service.address()?;

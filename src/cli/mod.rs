@@ -20,6 +20,7 @@ mod ledger;
 mod letters;
 mod migrate;
 mod progress;
+mod report;
 mod run;
 mod schedules;
 mod schema;
@@ -131,6 +132,8 @@ enum Command {
     Migrate(config::Input),
     /// Give people what is held about them
     Export(export::Arguments),
+    /// Make evidence for auditors, and look at it
+    Report(report::Arguments),
     /// Look after the store of objects that are written once
     Archive(archive::Arguments),
     /// Check the configuration, or show which one is in force
@@ -152,6 +155,7 @@ pub fn run() -> ExitCode {
         Command::Erase(arguments) => erase::run(&arguments),
         Command::Consent(arguments) => consent::run(&arguments),
         Command::Hold(arguments) => hold::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Enqueue(arguments) => enqueue::run(*arguments),
         Command::Jobs(arguments) => jobs::run(&arguments),

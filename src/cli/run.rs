@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let (sha256, config) = (loaded.sha256(), loaded.config);
     telemetry::init(&config.log).map_err(Failure::usage)?;
     until_signals(async |stop| {
-        let prepared = Service::prepare(config, &environment, &stop).await;
+        let prepared = Service::prepare(config, sha256.clone(), &environment, &stop).await;
         match prepared.map_err(Failure::could_not_check)? {
             None => Ok(Exit::Intact),
             Some(service) => {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Failure;
 use crate::{
-    config::{Config, Environment},
+    config::{Config, Environment, Loaded},
     state::{StateError, Store},
 };
 
@@ -43,21 +43,45 @@ pub(super) fn with_store<T>(
     })
 }
 
+/// Runs `command` with a configuration that was loaded already, on a runtime with threads of its own.
+pub(super) fn with_loaded_store<T>(
+    loaded: &Loaded,
+    command: impl AsyncFnOnce(&Config, &Store) -> anyhow::Result<T>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::could_not_check)?;
+    let prepared = async |config: &Config, store: &Store| {
+        store.prepare().await?;
+        command(config, store).await
+    };
+    settle(runtime.block_on(connected(&loaded.config, prepared)))
+}
+
 fn open<T>(
     config: Option<&Path>,
     command: impl AsyncFnOnce(&Config, &Store) -> anyhow::Result<T>,
 ) -> Result<T, Failure> {
     let config = load(config)?;
-    let done = block_on(async {
-        let url = config.state_url();
-        let mut store = Store::open(url.expose(), config.state.max_connections).await?;
-        if !config.amqp.url.is_empty() {
-            store = store.publishing_events();
-        }
-        let done = command(&config, &store).await;
-        store.close().await;
-        done
-    })?;
+    settle(block_on(connected(&config, command))?)
+}
+
+async fn connected<T>(
+    config: &Config,
+    command: impl AsyncFnOnce(&Config, &Store) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let url = config.state_url();
+    let mut store = Store::open(url.expose(), config.state.max_connections).await?;
+    if !config.amqp.url.is_empty() {
+        store = store.publishing_events();
+    }
+    let done = command(config, &store).await;
+    store.close().await;
+    done
+}
+
+fn settle<T>(done: anyhow::Result<T>) -> Result<T, Failure> {
     done.map_err(|error| match error.downcast_ref::<StateError>() {
         // Its text has its causes in it; as a chain they would be told twice.
         Some(told @ StateError::Refused(_)) => Failure::usage(anyhow::anyhow!("{told}")),

@@ -41,7 +41,7 @@ pub use ring::KeyConfig;
 pub use secret::Secret;
 pub use sections::{
     Amqp, Anchors, ApiKeys, Approval, Backup, Consent, Cut, EraseActivity, EraseEntries, EraseKeys,
-    Erasure, Export, Http, Log, LogFormat, Metrics, Qwed, State, Verify,
+    Erasure, Export, Http, Log, LogFormat, Metrics, Qwed, Report, State, Verify,
 };
 
 /// The file that ships with the program: every key, commented, with its default.
@@ -73,6 +73,8 @@ pub struct Config {
     pub erasure: Erasure,
     /// Exports for data subjects.
     pub export: Export,
+    /// Evidence for auditors.
+    pub report: Report,
     /// The age of QWED's API keys.
     pub keys: ApiKeys,
     /// The consent ledger.

@@ -439,6 +439,24 @@ impl Consent {
     }
 }
 
+/// Evidence for auditors.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Days up to now that a report covers where nothing else is asked for.
+    #[schemars(range(min = 1, max = 3660))]
+    pub period_days: u32,
+    /// How old the newest drill of the archive may be.
+    #[schemars(range(min = 1, max = 3660))]
+    pub drill_max_age_days: u32,
+    /// How old the key may be that signs the trail.
+    #[schemars(range(min = 1, max = 36500))]
+    pub signing_key_max_age_days: u32,
+    /// Rows that a table of a report lists; all are counted.
+    #[schemars(range(min = 10, max = 1_000_000))]
+    pub max_rows: u32,
+}
+
 /// What people are given who ask what is held about them.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -16,6 +16,7 @@ mod partial;
 #[cfg(feature = "probe")]
 pub mod probe;
 pub mod record_consent;
+pub mod report_soc2;
 mod scribing;
 mod verdicts;
 mod verification;
@@ -90,6 +91,8 @@ fn redact_texts(payload: &mut Value, fields: &[&str]) {
 pub struct Services {
     /// The configuration.
     pub config: Config,
+    /// Its SHA-256, in hexadecimal, without secrets.
+    pub configuration_sha256: String,
     /// QWED's database.
     pub qwed: DatabaseUrl,
     /// The database under a role that may flag API keys, where that is another.
@@ -118,6 +121,7 @@ pub fn registry(config: &Config) -> Registry<Services> {
         .with::<erase_subject::EraseSubject>()
         .with::<forward_consent::ForwardConsent>()
         .with::<record_consent::RecordConsent>()
+        .with::<report_soc2::ReportSoc2>()
         .with::<export_subject_data::ExportSubjectData>()
         .with::<verify_piece::VerifyPiece>()
         .with::<verify_trail::VerifyTrail>();

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{
     Services, anchoring,
     scribing::pen,
-    verdicts::Verdicts,
+    verdicts::{Extent, Run, Verdicts},
     verification::{self, Work},
 };
 use crate::{
@@ -42,7 +42,9 @@ impl Partial<'_> {
         let Some(since) = self.new_entries(organizations).await? else {
             return Ok(None);
         };
-        self.outcome(since, findings, None).await.map(Some)
+        self.outcome(organizations, since, findings, None)
+            .await
+            .map(Some)
     }
 
     /// What came after the anchor, what it covers and no run has seen yet, and the slice whose turn it is.
@@ -64,7 +66,7 @@ impl Partial<'_> {
         if !self.check(tiles, &checked).await? {
             return Ok(None);
         }
-        let outcome = self.outcome(since, findings, Some((checked, entries)));
+        let outcome = self.outcome(&[], since, findings, Some((checked, entries)));
         outcome.await.map(Some)
     }
 
@@ -147,6 +149,7 @@ impl Partial<'_> {
 
     async fn outcome(
         &self,
+        organizations: &[i64],
         since: Since,
         findings: &[AnchorFinding],
         checked: Option<(Checked, u64)>,
@@ -186,6 +189,12 @@ impl Partial<'_> {
                 anchor: None,
                 checked,
                 job_id: context.job_id.clone(),
+                run: Run {
+                    began: self.started,
+                    ended,
+                    extent: Extent::Part,
+                    organizations: organizations.to_vec(),
+                },
                 pen: pen(context)?,
             })),
             ..Done::default()

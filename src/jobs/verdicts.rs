@@ -1,7 +1,10 @@
 //! What a verification changes in our own database, together with the end of its job: the verdicts, and the events about
 //! those that changed.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{anchoring::ANCHORS, scribing::Pen};
@@ -12,6 +15,7 @@ use crate::{
         StateError, Tx,
         jobs::{Effects, NewJob, new_id},
         outbox::Event,
+        reports::VerificationRow,
         verdicts::Before,
     },
     trail::finding::Verdict,
@@ -34,14 +38,47 @@ pub(super) struct Verdicts {
     /// What an anchor covers and was checked in full.
     pub(super) checked: Option<Checked>,
     pub(super) job_id: String,
+    /// What reports tell of this run later.
+    pub(super) run: Run,
     /// Writes into the ledger what changed.
     pub(super) pen: Option<Pen>,
+}
+
+/// When a verification ran, and what it was asked to look at.
+pub(super) struct Run {
+    pub(super) began: Timestamp,
+    pub(super) ended: Timestamp,
+    pub(super) extent: Extent,
+    /// The organisations that were asked for; empty for all.
+    pub(super) organizations: Vec<i64>,
+}
+
+/// How much of the trails a verification looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Everything.
+    Whole,
+    /// What is new, and perhaps a slice of the rest.
+    Part,
+    /// The entries of a period.
+    Period,
+}
+
+impl Extent {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Part => "part",
+            Self::Period => "period",
+        }
+    }
 }
 
 impl Effects for Verdicts {
     fn apply<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<Vec<Event>, StateError>> {
         Box::pin(async move {
             let (mut events, mut changes) = (Vec::new(), Vec::new());
+            tx.note_verification(&self.row()).await?;
             for trail in &self.report.organizations {
                 if self.is_partial && trail.verdict != Verdict::Tampered {
                     continue;
@@ -115,6 +152,30 @@ fn change(before: &Before, now: Verdict) -> Option<&'static str> {
 }
 
 impl Verdicts {
+    fn row(&self) -> VerificationRow {
+        let Run {
+            began,
+            ended,
+            extent,
+            organizations,
+        } = &self.run;
+        let trails = self.report.organizations.iter();
+        let not_intact: BTreeMap<String, Verdict> = trails
+            .filter(|trail| trail.verdict != Verdict::Intact)
+            .map(|trail| (organization_text(trail), trail.verdict))
+            .collect();
+        VerificationRow {
+            job_id: self.job_id.clone(),
+            began_at: began.as_microsecond(),
+            ended_at: ended.as_microsecond(),
+            extent: extent.name().to_owned(),
+            organizations: json!(organizations).to_string(),
+            verdict: self.report.verdict.to_string(),
+            entries: i64::try_from(self.report.entries).unwrap_or(i64::MAX),
+            not_intact: json!(not_intact).to_string(),
+        }
+    }
+
     /// Notes whether the anchors are what they were, and tells when that changes.
     async fn about_anchors(
         &self,

@@ -19,7 +19,7 @@ use super::{
     anchoring,
     partial::{self, Partial},
     scribing::pen,
-    verdicts::Verdicts,
+    verdicts::{Extent, Run, Verdicts},
     verification::{self, Work},
     verify_piece::VerifyPiece,
 };
@@ -291,6 +291,16 @@ impl VerifyTrail {
             anchor: is_whole.then_some(anchor),
             checked,
             job_id: context.job_id.clone(),
+            run: Run {
+                began: started,
+                ended,
+                extent: if is_partial {
+                    Extent::Period
+                } else {
+                    Extent::Whole
+                },
+                organizations: self.organizations.clone(),
+            },
             pen: pen(context)?,
         };
         Ok(Outcome::Done(Done {

@@ -12,6 +12,7 @@ mod erased;
 pub mod owned;
 pub(crate) mod personal;
 pub mod postgres;
+pub mod questions;
 pub mod schema;
 pub mod sqlite;
 pub mod subject;

@@ -286,6 +286,19 @@ impl Session {
         runtime.block_on(query)
     }
 
+    /// The rows of one statement with its parameters.
+    pub(super) fn fetch_query(
+        &mut self,
+        query: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>,
+    ) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
+        let Self {
+            connection,
+            runtime,
+            ..
+        } = self;
+        runtime.block_on(query.fetch_all(connection))
+    }
+
     /// The rows of one statement without parameters, their values as text.
     pub(super) fn fetch(&mut self, sql: &str) -> Result<Vec<sqlx::postgres::PgRow>, ReadError> {
         let Self {

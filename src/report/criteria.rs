@@ -13,7 +13,7 @@ pub struct Criterion {
     pub about: String,
 }
 
-const CRITERIA: [(&str, &str); 10] = [
+const CRITERIA: [(&str, &str); 12] = [
     (
         "CC6.1",
         "Logical access security over protected information",
@@ -26,6 +26,8 @@ const CRITERIA: [(&str, &str); 10] = [
     ("A1.3", "Testing recovery"),
     ("PI1.2", "Inputs are complete and accurate"),
     ("PI1.4", "Outputs are complete, accurate and kept"),
+    ("P4.3", "Disposing of personal information"),
+    ("P5.1", "Access of data subjects to their information"),
     ("PI1.5", "Stored items are complete, accurate and protected"),
 ];
 

@@ -2,6 +2,20 @@
 //!
 //! Facts are gathered first, each with the query that found it; then each control judges by them alone, as pure functions do;
 //! renderings show the result and compute nothing. A fact that could not be had makes a control `unknown`, never `pass`.
+//!
+//! ```text
+//! QWED's database ─▶ qwed ─┐
+//! our database ────▶ own ──┼─▶ facts ─▶ control ─▶ model::Report ─▶ renderings
+//! archive, verification ───┘
+//! ```
 
+mod control;
 pub mod criteria;
+pub mod facts;
+mod gather;
 pub mod model;
+mod own;
+pub mod produce;
+mod qwed;
+
+pub use gather::{Sources, make};

@@ -36,6 +36,7 @@ const STEPS: &[Step] = steps![
     10 "consents" "0010_consents.sql",
     11 "legal holds" "0011_holds.sql",
     12 "erasures" "0012_erasures.sql",
+    13 "reports" "0013_reports.sql",
 ];
 
 /// SQLite has no lock that spans migrations: a second program that starts at the same moment may find a table that the

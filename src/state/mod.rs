@@ -23,6 +23,7 @@ mod migrate;
 pub mod outbox;
 pub mod removals;
 pub mod renewals;
+pub mod reports;
 pub mod schedules;
 pub mod verdicts;
 mod wake;

@@ -88,6 +88,15 @@ impl Key {
         &self.id
     }
 
+    /// Since when and until when it may sign, in microseconds since 1970 UTC; none where nothing limits it.
+    #[must_use]
+    pub fn validity(&self) -> (Option<i64>, Option<i64>) {
+        (
+            (self.not_before != i64::MIN).then_some(self.not_before),
+            (self.not_after != i64::MAX).then_some(self.not_after),
+        )
+    }
+
     /// Why the key should be replaced, if it should.
     #[must_use]
     pub fn weakness(&self) -> Option<Weakness> {

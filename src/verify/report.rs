@@ -366,6 +366,28 @@ impl Report {
         self
     }
 
+    /// What it says of one organisation, with what it says of anchors and tombstones. How much each key signed is not known of a single
+    /// organisation among several.
+    #[must_use]
+    pub fn only(&self, organization_id: i64) -> Self {
+        let mut only = self.clone();
+        if self.organizations.len() > 1 {
+            only.keys = Vec::new();
+        }
+        only.organizations
+            .retain(|it| it.organization_id == Some(organization_id));
+        only.entries = only
+            .organizations
+            .iter()
+            .map(|it| it.qwed.total_entries)
+            .sum();
+        only.judge_again();
+        if let Some(anchors) = only.anchors.take() {
+            only.set_anchors(anchors);
+        }
+        only
+    }
+
     /// Adds what was found about the anchors.
     pub fn set_anchors(&mut self, anchors: AnchorsReport) {
         let worst = anchors

@@ -229,8 +229,10 @@ fn what_ships_is_listed_without_a_directory() {
             "continue_erasures",
             "daily_key_check",
             "hourly_anchor",
+            "monthly_report",
             "nightly_backup",
             "nightly_verification",
+            "quarterly_report",
             "rolling_verification",
             "weekly_drill"
         ]

@@ -147,6 +147,9 @@ fn what_ships_is_read_and_fires() {
         let minutes = match schedule.name.as_str() {
             "continue_erasures" => 10,
             name if name.starts_with("hourly") => 60,
+            // From 1 February to 1 March, and from 1 April to 1 July.
+            "monthly_report" => 28 * 24 * 60,
+            "quarterly_report" => 91 * 24 * 60,
             name if name.starts_with("weekly") => 7 * 24 * 60,
             _ => 24 * 60,
         };

@@ -19,7 +19,7 @@ pub use file::{Misfire, MisfirePolicy, Overlap, Schedule};
 pub use load::{check, load};
 
 /// The schedules that ship with the program: file name and text.
-pub const SHIPPED: [(&str, &str); 7] = [
+pub const SHIPPED: [(&str, &str); 9] = [
     (
         "continue_erasures.toml",
         include_str!("../../../jobs/continue_erasures.toml"),
@@ -33,12 +33,20 @@ pub const SHIPPED: [(&str, &str); 7] = [
         include_str!("../../../jobs/hourly_anchor.toml"),
     ),
     (
+        "monthly_report.toml",
+        include_str!("../../../jobs/monthly_report.toml"),
+    ),
+    (
         "nightly_backup.toml",
         include_str!("../../../jobs/nightly_backup.toml"),
     ),
     (
         "nightly_verification.toml",
         include_str!("../../../jobs/nightly_verification.toml"),
+    ),
+    (
+        "quarterly_report.toml",
+        include_str!("../../../jobs/quarterly_report.toml"),
     ),
     (
         "rolling_verification.toml",

@@ -9,6 +9,8 @@ use crate::state::{StateError, Store, Tx, column, places_from, statement};
 
 /// Rows deleted in one transaction, so that nothing waits long.
 const PURGE_ROWS: i64 = 1000;
+/// Decisions of schedules and what verifications came to: four quarters, and what it takes to report on them.
+const KEEP_RUNS_DAYS: u32 = 400;
 
 /// Which jobs to list.
 #[derive(Debug, Clone, Default)]
@@ -296,7 +298,8 @@ impl Store {
     }
 
     /// Deletes jobs that succeeded or were cancelled over `keep_results_days` ago, and inbox rows older than
-    /// `keep_inbox_days`, and decisions about fires that are as old as those jobs. Dead jobs stay until an operator purges them.
+    /// `keep_inbox_days`. What schedules decided and what verifications came to stays for over a year, as reports name it. Dead jobs stay
+    /// until an operator purges them.
     ///
     /// # Errors
     /// As [`Self::jobs`].
@@ -313,9 +316,12 @@ impl Store {
         let mut total = 0;
         let fires = "DELETE FROM schedule_fire WHERE decided_at < {now} - $1 AND fire_time IN (SELECT fire_time FROM \
                      schedule_fire WHERE decided_at < {now} - $1 ORDER BY fire_time LIMIT $2)";
+        let runs = "DELETE FROM verification_run WHERE job_id IN (SELECT job_id FROM verification_run WHERE \
+                    ended_at < {now} - $1 ORDER BY ended_at LIMIT $2)";
         for (text, days) in [
             (jobs, keep_results_days),
-            (fires, keep_results_days),
+            (fires, keep_results_days.max(KEEP_RUNS_DAYS)),
+            (runs, keep_results_days.max(KEEP_RUNS_DAYS)),
             (inbox, keep_inbox_days),
         ] {
             loop {
