@@ -143,7 +143,8 @@ impl Questions {
     }
 
     /// Asks about a large table: the statement's last two parameters are the ids that a window begins and ends with, both included. On
-    /// PostgreSQL there is one window. `fold` is given the rows of each.
+    /// PostgreSQL there is one window. `fold` is given the rows of each. Answers the first and the last id; asked in one window from one to the
+    /// other, the statement answers the same altogether.
     ///
     /// # Errors
     /// As [`Self::ask`].
@@ -153,16 +154,17 @@ impl Questions {
         sql: &str,
         parameters: &[Parameter],
         mut fold: impl FnMut(Vec<Vec<Value>>),
-    ) -> Result<(), ReadError> {
+    ) -> Result<(i64, i64), ReadError> {
         let bounds = format!(
             "SELECT CAST(min(id) AS BIGINT), CAST(max(id) AS BIGINT) FROM {}",
             quoted(table)
         );
         let bounds = self.ask(&bounds, &[])?;
         let bound = |index: usize| bounds.first()?.get(index)?.as_i64();
-        let (Some(mut low), Some(last)) = (bound(0), bound(1)) else {
-            return Ok(());
+        let (Some(first), Some(last)) = (bound(0), bound(1)) else {
+            return Ok((0, 0));
         };
+        let mut low = first;
         loop {
             let high = match self.dialect() {
                 Dialect::Sqlite => low.saturating_add(WINDOW_IDS - 1).min(last),
@@ -172,7 +174,7 @@ impl Questions {
             let all: Vec<Parameter> = parameters.iter().chain(&window).cloned().collect();
             fold(self.ask(sql, &all)?);
             if high >= last {
-                return Ok(());
+                return Ok((first, last));
             }
             low = high + 1;
         }

@@ -147,16 +147,19 @@ impl Asker<'_> {
         Ok(Answer { rows, obtained })
     }
 
-    /// Asks in windows of ids, which are the statement's last two parameters, and adds up what has the same key.
+    /// Asks in windows of ids, which are the statement's last two parameters, and adds the whole window to the parameters.
     fn ask_all(
         &mut self,
         table: &str,
         sql: &str,
-        parameters: &[Parameter],
+        parameters: &mut Vec<Parameter>,
         fold: impl FnMut(Vec<Vec<Value>>),
     ) -> Known<()> {
         let asked = self.questions.ask_in_windows(table, sql, parameters, fold);
-        asked.map_err(|error| format!("QWED's database could not be asked: {error}."))
+        let (first, last) =
+            asked.map_err(|error| format!("QWED's database could not be asked: {error}."))?;
+        parameters.extend([first, last].map(Parameter::Integer));
+        Ok(())
     }
 
     fn bounds(&self) -> Vec<Parameter> {
@@ -216,7 +219,7 @@ impl Asker<'_> {
         parameters.extend([&first, &last].map(|id| Parameter::Integer(id.as_i64().unwrap_or(0))));
         let mut sums = [0_i64; 4];
         let (mut oldest, mut newest) = (None::<String>, None::<String>);
-        self.ask_all("verificationlog", &sql, &parameters, |rows| {
+        self.ask_all("verificationlog", &sql, &mut parameters, |rows| {
             for row in rows {
                 for (sum, cell) in sums.iter_mut().zip(&row) {
                     *sum += cell.as_i64().unwrap_or(0);
@@ -280,10 +283,10 @@ impl Asker<'_> {
 
     /// Asks in windows; rows that share their first `keys` cells become one, the rest added up.
     fn summed(&mut self, table: &str, sql: &str, keys: usize) -> Known<Answer> {
-        let parameters = self.bounds();
+        let mut parameters = self.bounds();
         // JSON has no order; its text is one for values of a kind, which is all that a table needs.
         let mut sums: BTreeMap<Vec<String>, (Vec<Value>, Vec<i64>)> = BTreeMap::new();
-        self.ask_all(table, sql, &parameters, |rows| {
+        self.ask_all(table, sql, &mut parameters, |rows| {
             for mut row in rows {
                 let values = row.split_off(keys.min(row.len()));
                 let key = row.iter().map(ordered).collect();

@@ -27,6 +27,7 @@ mod postgres;
 mod properties;
 mod schedules;
 mod schemas;
+mod soc2;
 mod state;
 mod support;
 mod worker;
