@@ -22,6 +22,8 @@ pub mod demo;
 #[cfg(feature = "cli")]
 pub mod erasure;
 #[cfg(feature = "cli")]
+pub mod evidence;
+#[cfg(feature = "cli")]
 pub mod export;
 #[cfg(feature = "probe")]
 pub mod fault;
@@ -51,6 +53,8 @@ pub mod runtime;
 pub mod sampler;
 #[cfg(feature = "cli")]
 pub mod service;
+#[cfg(feature = "cli")]
+pub mod spreadsheet;
 #[cfg(feature = "cli")]
 pub mod state;
 #[cfg(feature = "cli")]
