@@ -73,6 +73,10 @@ pub enum Act {
     ReleaseHold,
     /// Somebody was given what is held about them, or about an organisation.
     Export,
+    /// An auditor was given an organisation's records.
+    ExportEvidence,
+    /// Somebody looked at the security events up to a time.
+    ReviewEvents,
 }
 
 impl Act {
@@ -102,6 +106,8 @@ impl Act {
             Self::PlaceHold => "hold.placed",
             Self::ReleaseHold => "hold.released",
             Self::Export => "subject.export",
+            Self::ExportEvidence => "evidence.export",
+            Self::ReviewEvents => "events.reviewed",
         }
     }
 }

@@ -8,6 +8,8 @@
 pub mod anchor;
 #[cfg(feature = "cli")]
 pub mod backup;
+#[cfg(feature = "cli")]
+pub mod checklist;
 pub mod checkpoint;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -47,6 +49,8 @@ pub mod private;
 pub mod progress;
 #[cfg(feature = "cli")]
 pub mod qwed;
+#[cfg(feature = "cli")]
+pub mod reviews;
 #[cfg(feature = "cli")]
 pub mod runtime;
 #[cfg(feature = "cli")]

@@ -12,8 +12,9 @@ use clap::Args;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, run::until_signals, text, verify::print};
+use super::{Exit, Failure, checklist, run::until_signals, text, verify::print};
 use crate::{
+    checklist::Checklist,
     clock::Clock,
     config::{Config, Environment},
     demo, jobs,
@@ -267,6 +268,10 @@ fn show(kind: &str, outcome: Value) -> anyhow::Result<()> {
                 outcome["new_entries"]
             )
         }),
+        "compliance_checklist" => {
+            let checklist: Checklist = serde_json::from_value(outcome)?;
+            say(|out| checklist::write(out, &checklist))
+        }
         "continue_erasures" => match outcome["open"].as_i64().zip(outcome["completed"].as_i64()) {
             Some(_) => Ok(()),
             None => say(|out| writeln!(out, "no request for erasure is open")),

@@ -88,6 +88,12 @@ impl Key {
         &self.id
     }
 
+    /// Since when the key may sign, in microseconds since 1970 UTC, if that is bound.
+    #[must_use]
+    pub fn not_before(&self) -> Option<i64> {
+        (self.not_before != i64::MIN).then_some(self.not_before)
+    }
+
     /// Why the key should be replaced, if it should.
     #[must_use]
     pub fn weakness(&self) -> Option<Weakness> {
