@@ -10,6 +10,8 @@
 mod facts;
 mod gather;
 mod items;
+#[cfg(test)]
+mod items_tests;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
