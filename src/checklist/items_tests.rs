@@ -212,6 +212,19 @@ fn audit_logs_are_verified_each_night() {
     ] {
         expect(change, &[(item, status)]);
     }
+    // One that is gone is not verified any more.
+    let gone = |facts: &mut Facts| {
+        facts
+            .verdicts
+            .as_mut()
+            .expect("verdicts")
+            .push(VerdictFact {
+                organization: "7".to_owned(),
+                verdict: "intact".to_owned(),
+                checked_at: ago(70),
+            });
+    };
+    expect(gone, &[]);
     // Anchors vouch for each organisation; another organisation's trail is no matter.
     let other = |name: &'static str| {
         move |facts: &mut Facts| {

@@ -12,6 +12,9 @@ mod gather;
 mod items;
 #[cfg(test)]
 mod items_tests;
+mod records;
+mod secrets;
+mod watching;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
     Exit, Failure,
@@ -45,6 +45,42 @@ Exit codes:
   3    the database cannot be read, or the file not be written
   130  interrupted";
 
+/// [`Content`], as it is typed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Records {
+    /// The audit trail
+    VerificationLog,
+    /// What QWED blocked or found suspicious
+    SecurityEvents,
+}
+
+impl From<Records> for Content {
+    fn from(records: Records) -> Self {
+        match records {
+            Records::VerificationLog => Self::VerificationLog,
+            Records::SecurityEvents => Self::SecurityEvents,
+        }
+    }
+}
+
+/// [`Profile`], as it is typed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Spelling {
+    /// Every column, and what this program says of each entry; the oldest first
+    Full,
+    /// As QWED's own export, the newest first
+    Qwed,
+}
+
+impl From<Spelling> for Profile {
+    fn from(spelling: Spelling) -> Self {
+        match spelling {
+            Spelling::Full => Self::Full,
+            Spelling::Qwed => Self::Qwed,
+        }
+    }
+}
+
 /// What `export evidence` takes.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -53,10 +89,10 @@ pub(super) struct Arguments {
     organization: i64,
     /// Which records
     #[arg(long, value_enum, default_value = "verification-log")]
-    content: Content,
+    content: Records,
     /// How rows are spelled
     #[arg(long, value_enum, default_value = "full")]
-    profile: Profile,
+    profile: Spelling,
     /// Only records from this time on (ISO 8601; UTC unless it has an offset; a date is its first moment)
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -79,7 +115,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let now = Clock.now();
     let asked = asked(arguments)?.with_qweds_period(now);
     let url = database_url(arguments, &config)?;
-    let ring = ring(&config, &asked, arguments.content)?;
+    let content = Content::from(arguments.content);
+    let ring = ring(&config, &asked, content)?;
     // Before anything is made: whoever has the key wants the entry.
     let key = anchor::load_key(&config.anchor_key_file()).map_err(Failure::could_not_check)?;
     let runtime = runtime().map_err(Failure::could_not_check)?;
@@ -124,7 +161,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     };
     let progress = Arc::new(Progress::default());
     let watching = watch(&progress, input.format == Format::Text);
-    let made = evidence::to_file(&order, arguments.content, out, &progress);
+    let made = evidence::to_file(&order, content, out, &progress);
     drop(watching);
     let manifest = made.map_err(|error| match error {
         EvidenceError::Interrupted => Failure::interrupted(error),
@@ -162,7 +199,7 @@ fn asked(arguments: &Arguments) -> Result<Asked, Failure> {
     Ok(Asked {
         organization_id: arguments.organization,
         period,
-        profile: arguments.profile,
+        profile: arguments.profile.into(),
     })
 }
 
