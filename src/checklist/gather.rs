@@ -94,8 +94,9 @@ impl Ours {
                 verdicts: Err(none.clone()),
                 reports: Err(none.clone()),
                 export: Err(none.clone()),
-                failed_export: Err(none.clone()),
-                reviews: Err(none),
+                failed_export: Err(none),
+                // Without a ledger there is none.
+                reviews: Ok(Vec::new()),
             };
         };
         let origin = &sources.config.anchors.origin;

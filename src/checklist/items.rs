@@ -97,6 +97,7 @@ pub(super) fn named(all: &[&str]) -> Value {
 pub(super) fn list(all: &[&str]) -> String {
     let word = |name: &&str| match *name {
         "" => "entries without organisation".to_owned(),
+        name if name.parse::<i64>().is_ok() => format!("organisation {name}"),
         name => name.to_owned(),
     };
     let first: Vec<String> = all.iter().take(NAMED).map(word).collect();

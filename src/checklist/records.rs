@@ -127,7 +127,7 @@ pub(super) fn report_generated(facts: &Facts) -> Judged {
             });
             let (status, reason) = if !old.is_empty() {
                 let reason = format!(
-                    "the newest report is older than {REPORT_DAYS} days: organisation {}",
+                    "the newest report is older than {REPORT_DAYS} days: {}",
                     list(&old)
                 );
                 (Status::Fail, reason)

@@ -92,7 +92,7 @@ pub(super) fn rate_limited(facts: &Facts) -> Judged {
             });
             let is_recent = seen.is_some_and(|at| !is_older(facts, at, days(LIMIT_DAYS)));
             let (status, reason) = if !without.is_empty() {
-                let reason = format!("no limits are set: organisation {}", list(&without));
+                let reason = format!("no limits are set: {}", list(&without));
                 (Status::Fail, reason)
             } else if asked.is_empty() {
                 (Status::Unknown, "no organisation is active".to_owned())

@@ -19,6 +19,7 @@ use crate::{
     config::{Config, Environment},
     demo, jobs,
     keys::report::KeyReport,
+    private,
     runtime::scheduler::job_of,
     service::Service,
     state::{
@@ -96,7 +97,9 @@ fn configure(directory: &Path, sample: &Path, once: bool) -> anyhow::Result<Demo
         std::fs::remove_dir_all(&state).context("cannot clear an earlier demo's state")?;
     }
     let key = directory.join("audit.key");
-    std::fs::write(&key, demo::KEY).context("cannot write the sample's key")?;
+    // A sample that is there is made anew.
+    let _ = std::fs::remove_file(&key);
+    private::create_file(&key, demo::KEY.as_bytes()).context("cannot write the sample's key")?;
     let file = directory.join("trailkeeper.toml");
     let mut qwed = toml::Table::new();
     qwed.insert(

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -187,6 +186,7 @@ fn statuses(checklist: &Value) -> BTreeMap<String, String> {
 /// From nothing done to all done, by commands and what jobs leave.
 async fn the_program_reviews_lists_and_fills_in(test: TestStore) {
     let qwed = Qwed::filled(&test);
+    qwed.run(EVENTS);
     let key_file = test.directory.path().join("anchor.key");
     let run = |arguments: &[&str]| program(&test, &qwed, &key_file, arguments);
     let review = [
@@ -327,7 +327,7 @@ async fn the_program_reviews_lists_and_fills_in(test: TestStore) {
 }
 
 async fn a_worker_fills_it_in_and_tells_prometheus(test: TestStore) {
-    let qwed = Qwed::filled(&test);
+    Qwed::filled(&test);
     let url = match &test.server {
         Some(server) => server.url("qwed"),
         None => crate::support::trails::sqlite_url(&test.directory.path().join("qwed.db")),
@@ -361,5 +361,4 @@ async fn a_worker_fills_it_in_and_tells_prometheus(test: TestStore) {
     let job = test.store.job(&id).await.expect("look").expect("it");
     let outcome = job.outcome.expect("an outcome");
     assert_eq!(statuses(&outcome)["api_keys_rotated"], "fail");
-    let _ = (Arc::new(()), &qwed);
 }
