@@ -75,6 +75,10 @@ pub enum Act {
     Export,
     /// A report was made.
     Report,
+    /// An auditor was given an organisation's records.
+    ExportEvidence,
+    /// Somebody looked at the security events up to a time.
+    ReviewEvents,
 }
 
 impl Act {
@@ -105,6 +109,8 @@ impl Act {
             Self::ReleaseHold => "hold.released",
             Self::Export => "subject.export",
             Self::Report => "report.made",
+            Self::ExportEvidence => "evidence.export",
+            Self::ReviewEvents => "events.reviewed",
         }
     }
 }

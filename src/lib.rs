@@ -8,6 +8,8 @@
 pub mod anchor;
 #[cfg(feature = "cli")]
 pub mod backup;
+#[cfg(feature = "cli")]
+pub mod checklist;
 pub mod checkpoint;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -21,6 +23,8 @@ pub mod consent;
 pub mod demo;
 #[cfg(feature = "cli")]
 pub mod erasure;
+#[cfg(feature = "cli")]
+pub mod evidence;
 #[cfg(feature = "cli")]
 pub mod export;
 #[cfg(feature = "probe")]
@@ -48,11 +52,15 @@ pub mod qwed;
 #[cfg(feature = "cli")]
 pub mod report;
 #[cfg(feature = "cli")]
+pub mod reviews;
+#[cfg(feature = "cli")]
 pub mod runtime;
 #[cfg(feature = "cli")]
 pub mod sampler;
 #[cfg(feature = "cli")]
 pub mod service;
+#[cfg(feature = "cli")]
+pub mod spreadsheet;
 #[cfg(feature = "cli")]
 pub mod state;
 #[cfg(feature = "cli")]

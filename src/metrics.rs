@@ -154,6 +154,8 @@ metrics! {
     erasures_overdue: IntGauge = "trailkeeper_erasures_overdue" [];
     /// Seconds until the first request for erasure has to be done; negative when its time is over, absent where none is open.
     erasure_due_seconds: GaugeVec = "trailkeeper_erasure_due_seconds" [];
+    /// How the items of the compliance checklist stood when all organisations were last looked at: 1 for the status that holds.
+    checklist_items: IntGaugeVec = "trailkeeper_checklist_items" ["item", "status"];
     /// Active API keys by organisation and status.
     api_keys: IntGaugeVec = "trailkeeper_api_keys" ["organization", "status"];
 }

@@ -6,18 +6,21 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    checklist::Status,
     clock::Clock,
     erasure,
     ledger::{self, Act},
     metrics::Metrics,
     state::{
         StateError, Store,
-        jobs::{Filter, State},
+        jobs::{Filter, JobView, State},
     },
 };
 
 /// How old a sample may be.
 const EVERY: Duration = Duration::from_secs(10);
+/// Checklists that are looked through for one of all organisations.
+const LOOKED_AT: i64 = 50;
 /// Organisations that get label values of their own; beyond them a metric would cost more than it tells.
 const MAX_ORGANIZATIONS: usize = 200;
 
@@ -64,6 +67,7 @@ impl Sampler {
         self.coverage().await?;
         self.archive().await?;
         self.erasures().await?;
+        self.checklist().await?;
         self.api_keys().await
     }
 
@@ -152,6 +156,33 @@ impl Sampler {
                 .with_label_values::<&str>(&[])
                 .set((due_at - now) as f64 / 1e6),
             None => erasure_due_seconds.reset(),
+        }
+        Ok(())
+    }
+
+    /// The newest checklist of all organisations.
+    async fn checklist(&self) -> Result<(), StateError> {
+        let newest = Filter {
+            states: vec![State::Succeeded],
+            kind: Some("compliance_checklist".to_owned()),
+            parent: None,
+            limit: LOOKED_AT,
+        };
+        let jobs = self.store.jobs(&newest).await?;
+        let of_all = |job: &JobView| job.payload["organization_id"].is_null();
+        let Some(job) = jobs.into_iter().find(of_all) else {
+            return Ok(());
+        };
+        let outcome = job.outcome.unwrap_or_default();
+        let items = outcome["items"].as_array().into_iter().flatten();
+        for (item, name) in items.filter_map(|item| Some((item, item["id"].as_str()?))) {
+            for status in Status::ALL {
+                let gauge = self
+                    .metrics
+                    .checklist_items
+                    .with_label_values(&[name, status.name()]);
+                gauge.set(i64::from(item["status"] == status.name()));
+            }
         }
         Ok(())
     }

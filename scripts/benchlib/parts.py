@@ -71,10 +71,11 @@ class Programs:
         self.feed = target / "release/examples/feed_jobs"
         self.python = target / "test-tools/venv/bin/python"
 
-    def copy_trail(self, server, entries, database="postgres"):
+    def copy_trail(self, server, entries, database="postgres", organizations=3):
         """A valid trail in a database on PostgreSQL."""
         server.psql("-c", SCHEMA, database=database)
-        generator = subprocess.Popen([self.generate, str(entries), "--copy"], stdout=subprocess.PIPE, env=ENVIRONMENT)
+        generator = subprocess.Popen([self.generate, str(entries), "--orgs", str(organizations), "--copy"],
+                                     stdout=subprocess.PIPE, env=ENVIRONMENT)
         server.psql("-c", "COPY verificationlog FROM STDIN", stdin=generator.stdout, database=database)
         if generator.wait() != 0:
             sys.exit("the generator of trails failed")

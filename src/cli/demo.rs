@@ -12,12 +12,14 @@ use clap::Args;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, run::until_signals, text, verify::print};
+use super::{Exit, Failure, checklist, run::until_signals, text, verify::print};
 use crate::{
+    checklist::Checklist,
     clock::Clock,
     config::{Config, Environment, Loaded},
     demo, jobs,
     keys::report::KeyReport,
+    private,
     runtime::scheduler::job_of,
     service::Service,
     state::{
@@ -96,7 +98,9 @@ fn configure(directory: &Path, sample: &Path, once: bool) -> anyhow::Result<Demo
         std::fs::remove_dir_all(&state).context("cannot clear an earlier demo's state")?;
     }
     let key = directory.join("audit.key");
-    std::fs::write(&key, demo::KEY).context("cannot write the sample's key")?;
+    // A sample that is there is made anew.
+    let _ = std::fs::remove_file(&key);
+    private::create_file(&key, demo::KEY.as_bytes()).context("cannot write the sample's key")?;
     let file = directory.join("trailkeeper.toml");
     let mut qwed = toml::Table::new();
     qwed.insert(
@@ -271,6 +275,10 @@ fn show(kind: &str, outcome: Value) -> anyhow::Result<()> {
                 outcome["new_entries"]
             )
         }),
+        "compliance_checklist" => {
+            let checklist: Checklist = serde_json::from_value(outcome)?;
+            say(|out| checklist::write(out, &checklist))
+        }
         "continue_erasures" => match outcome["open"].as_i64().zip(outcome["completed"].as_i64()) {
             Some(_) => Ok(()),
             None => say(|out| writeln!(out, "no request for erasure is open")),

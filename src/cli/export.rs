@@ -11,6 +11,7 @@ use super::{
     Exit, Failure,
     anchors::runtime,
     config::Input,
+    evidence,
     ledger::{actor, record},
     progress::watch,
     store::{block_on, load},
@@ -54,6 +55,9 @@ enum Command {
     /// Write what is held about a user, or about a whole organisation, to a zip (GDPR Art. 15 and 20)
     #[command(after_help = AFTER)]
     Subject(SubjectArguments),
+    /// Write an organisation's audit trail, or its security events, as CSV for auditors
+    #[command(after_help = evidence::AFTER)]
+    Evidence(evidence::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +104,7 @@ impl AskedArguments {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.command {
         Command::Subject(arguments) => subject(arguments),
+        Command::Evidence(arguments) => evidence::run(arguments),
     }
 }
 

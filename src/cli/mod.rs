@@ -4,6 +4,7 @@ mod anchor;
 mod anchors;
 mod archive;
 mod audit;
+mod checklist;
 mod config;
 mod connect;
 mod consent;
@@ -11,6 +12,8 @@ mod dead;
 mod demo;
 mod enqueue;
 mod erase;
+mod events;
+mod evidence;
 mod export;
 mod hold;
 mod job;
@@ -117,6 +120,10 @@ enum Command {
     Consent(consent::Arguments),
     /// Keep users or organisations from being erased
     Hold(hold::Arguments),
+    /// Look at security events that nobody has reviewed, and say that they were
+    Events(events::Arguments),
+    /// Say of each item of the compliance checklist whether it is fulfilled, and how to fulfil it
+    Checklist(checklist::Arguments),
     /// Look at schedules, pause them or run one now
     Schedules(schedules::Arguments),
     /// Queue a job
@@ -130,7 +137,7 @@ enum Command {
     /// Bring the tables of the state database up to date
     #[command(after_help = migrate::AFTER)]
     Migrate(config::Input),
-    /// Give people what is held about them
+    /// Give people what is held about them, and auditors what was recorded
     Export(export::Arguments),
     /// Make evidence for auditors, and look at it
     Report(report::Arguments),
@@ -156,6 +163,8 @@ pub fn run() -> ExitCode {
         Command::Consent(arguments) => consent::run(&arguments),
         Command::Hold(arguments) => hold::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Events(arguments) => events::run(&arguments),
+        Command::Checklist(arguments) => checklist::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Enqueue(arguments) => enqueue::run(*arguments),
         Command::Jobs(arguments) => jobs::run(&arguments),

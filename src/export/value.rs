@@ -14,7 +14,10 @@ use std::io::Write;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 
-use crate::qwed::tables::{Cell, ColumnSchema};
+use crate::{
+    qwed::tables::{Cell, ColumnSchema},
+    spreadsheet::harmless,
+};
 
 /// What a column's declared type says beyond the type of its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,20 +111,6 @@ pub(super) fn csv_cell(cell: &Cell, kind: Kind) -> Cow<'_, str> {
         // Words, and no spreadsheet takes them for more: "inf", "-inf", "NaN".
         Plain::Real(number) => harmless(&format!("{number:?}")).into_owned().into(),
         Plain::Bytes(bytes) => STANDARD.encode(bytes).into(),
-    }
-}
-
-/// A text that no spreadsheet takes for a formula (<https://owasp.org/www-community/attacks/CSV_Injection>).
-fn harmless(text: &str) -> Cow<'_, str> {
-    let is_taken = |first: char| {
-        matches!(
-            first,
-            '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠' | '\''
-        )
-    };
-    match text.chars().next() {
-        Some(first) if is_taken(first) => format!("'{text}").into(),
-        _ => text.into(),
     }
 }
 

@@ -6,9 +6,11 @@ pub mod anchor;
 mod anchoring;
 pub mod backup;
 pub mod check_api_keys;
+pub mod compliance_checklist;
 pub mod continue_erasures;
 pub mod drill;
 pub mod erase_subject;
+pub mod export_evidence;
 pub mod export_subject_data;
 pub mod forward_consent;
 pub(crate) mod own_records;
@@ -116,12 +118,14 @@ pub fn registry(config: &Config) -> Registry<Services> {
         .with::<anchor::Anchor>()
         .with::<backup::Backup>()
         .with::<check_api_keys::CheckApiKeys>()
+        .with::<compliance_checklist::ComplianceChecklist>()
         .with::<continue_erasures::ContinueErasures>()
         .with::<drill::Drill>()
         .with::<erase_subject::EraseSubject>()
         .with::<forward_consent::ForwardConsent>()
         .with::<record_consent::RecordConsent>()
         .with::<report_soc2::ReportSoc2>()
+        .with::<export_evidence::ExportEvidence>()
         .with::<export_subject_data::ExportSubjectData>()
         .with::<verify_piece::VerifyPiece>()
         .with::<verify_trail::VerifyTrail>();

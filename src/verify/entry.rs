@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::{
     qwed::{Database, ReadError, Reader},
     trail::{
-        check::{Checker, HashState},
+        check::{Checker, HashState, RowCheck},
         hash::HashText,
         keys::KeyRing,
         payload::Unhashable,
@@ -92,47 +92,128 @@ fn verify_entry(
         .timestamp
         .write_iso(&mut iso)
         .then(|| String::from_utf8_lossy(&iso).into_owned() + "+00:00");
-    let report = |valid, legacy, checks, errors| EntryReport {
+    let judged = judge(checker, &row, before.as_ref(), chained_before);
+    Ok(EntryReport {
         log_id: id,
-        valid,
-        legacy,
-        checks,
-        errors,
+        valid: judged.is_valid(),
+        legacy: judged.legacy,
+        checks: judged.checks,
+        errors: judged.errors.into_iter().map(str::to_owned).collect(),
         timestamp,
         organization_id,
-    };
+    })
+}
+
+/// What the checks of one entry came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// Whether it was written before the chain began, so that nothing can be checked.
+    pub legacy: bool,
+    /// QWED's checks.
+    pub checks: Checks,
+    /// What failed, in QWED's words.
+    pub errors: Vec<&'static str>,
+    /// What else is known of hash, signature and erasure.
+    pub check: RowCheck,
+}
+
+impl Judged {
+    /// Whether every check passed.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        let checks = self.checks;
+        checks.hash_valid && checks.signature_valid && checks.chain_valid
+    }
+}
+
+/// Goes along one organisation's entries in order of id, and judges each as [`verify_entries`] would.
+#[derive(Debug)]
+pub struct Walk {
+    checker: Checker,
+    before: Option<HashText>,
+    is_chained: bool,
+}
+
+impl Walk {
+    /// A walk that begins with this entry.
+    ///
+    /// # Errors
+    /// If what stands before it cannot be read.
+    pub fn begin(
+        reader: &mut Reader,
+        ring: &Arc<KeyRing>,
+        organization_id: i64,
+        first_id: i64,
+    ) -> Result<Self, ReadError> {
+        let before = reader.before(organization_id, first_id)?;
+        Ok(Self {
+            checker: Checker::new(Arc::clone(ring)),
+            before: before.map(|before| HashText::from(before.row().entry_hash)),
+            is_chained: reader.is_chained_before(organization_id, first_id)?,
+        })
+    }
+
+    /// Judges the next entry.
+    pub fn judge(&mut self, row: &Row<'_>) -> Judged {
+        let judged = judge(
+            &mut self.checker,
+            row,
+            self.before.as_ref(),
+            self.is_chained,
+        );
+        self.before = Some(HashText::from(row.entry_hash));
+        self.is_chained |= !row.entry_hash.is_blank();
+        judged
+    }
+}
+
+fn judge(
+    checker: &mut Checker,
+    row: &Row<'_>,
+    before: Option<&HashText>,
+    chained_before: bool,
+) -> Judged {
+    let check = checker.check(row);
     if row.is_unchained() && !chained_before {
-        let checks = Checks {
-            hash_valid: false,
-            signature_valid: false,
-            chain_valid: false,
+        return Judged {
+            legacy: true,
+            checks: Checks {
+                hash_valid: false,
+                signature_valid: false,
+                chain_valid: false,
+            },
+            errors: vec![
+                "Entry predates the audit chain (no hash or signature); it cannot be verified",
+            ],
+            check,
         };
-        let error = "Entry predates the audit chain (no hash or signature); it cannot be verified";
-        return Ok(report(false, true, checks, vec![error.to_owned()]));
     }
     let mut errors = Vec::new();
-    let check = checker.check(&row);
     match check.hash {
         HashState::Valid(_) => {}
-        HashState::Missing => errors.push("Hash missing from audit entry".to_owned()),
-        HashState::Unhashable(Unhashable::Result(_) | Unhashable::ResultType(_)) => errors
-            .push("Audit entry result payload is malformed; cannot verify integrity".to_owned()),
-        HashState::Mismatch | HashState::Unhashable(_) => errors.push(
-            "Hash mismatch: audit entry does not match any accepted canonical payload".to_owned(),
-        ),
+        HashState::Missing => errors.push("Hash missing from audit entry"),
+        HashState::Unhashable(Unhashable::Result(_) | Unhashable::ResultType(_)) => {
+            errors.push("Audit entry result payload is malformed; cannot verify integrity");
+        }
+        HashState::Mismatch | HashState::Unhashable(_) => {
+            errors.push("Hash mismatch: audit entry does not match any accepted canonical payload");
+        }
     }
     if !check.signature_valid() {
-        errors.push("HMAC signature invalid".to_owned());
+        errors.push("HMAC signature invalid");
     }
-    let chain_error = chain_error(&row, before.as_ref(), chained_before);
-    errors.extend(chain_error.map(str::to_owned));
-    let checks = Checks {
-        hash_valid: check.hash_valid(),
-        signature_valid: check.signature_valid(),
-        chain_valid: chain_error.is_none(),
-    };
-    let valid = checks.hash_valid && checks.signature_valid && checks.chain_valid;
-    Ok(report(valid, false, checks, errors))
+    let chain_error = chain_error(row, before, chained_before);
+    errors.extend(chain_error);
+    Judged {
+        legacy: false,
+        checks: Checks {
+            hash_valid: check.hash_valid(),
+            signature_valid: check.signature_valid(),
+            chain_valid: chain_error.is_none(),
+        },
+        errors,
+        check,
+    }
 }
 
 fn chain_error(

@@ -227,6 +227,7 @@ fn what_ships_is_listed_without_a_directory() {
         names,
         [
             "continue_erasures",
+            "daily_checklist",
             "daily_key_check",
             "hourly_anchor",
             "monthly_report",

@@ -19,10 +19,14 @@ pub use file::{Misfire, MisfirePolicy, Overlap, Schedule};
 pub use load::{check, load};
 
 /// The schedules that ship with the program: file name and text.
-pub const SHIPPED: [(&str, &str); 9] = [
+pub const SHIPPED: [(&str, &str); 10] = [
     (
         "continue_erasures.toml",
         include_str!("../../../jobs/continue_erasures.toml"),
+    ),
+    (
+        "daily_checklist.toml",
+        include_str!("../../../jobs/daily_checklist.toml"),
     ),
     (
         "daily_key_check.toml",

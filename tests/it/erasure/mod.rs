@@ -38,7 +38,7 @@ use crate::support::{
     trails::{self, FIXTURE_KEY, fixture, sqlite_url},
 };
 
-const ORIGIN: &str = "audit.example.org";
+pub(crate) const ORIGIN: &str = "audit.example.org";
 const DATABASE: &str = "qwed";
 
 fn keys() -> Keys {
@@ -47,15 +47,15 @@ fn keys() -> Keys {
 }
 
 /// QWED's database of either kind.
-enum Qwed<'s> {
+pub(crate) enum Qwed<'s> {
     Sqlite(PathBuf),
     Postgres(&'s Postgres),
 }
 
 /// A QWED database, and what erases in it.
-struct Estate<'s> {
+pub(crate) struct Estate<'s> {
     qwed: Qwed<'s>,
-    office: Office,
+    pub(crate) office: Office,
     _directory: TempDir,
 }
 
@@ -122,7 +122,7 @@ impl<'s> Estate<'s> {
     }
 
     /// The same with an entry of nobody's at the end of each trail, so that nothing has to wait.
-    async fn settled(test: &'s TestStore, name: &str) -> Self {
+    pub(crate) async fn settled(test: &'s TestStore, name: &str) -> Self {
         let estate = Self::new(test, name);
         for organization in [1, 2] {
             estate.append(organization).await;
@@ -131,7 +131,7 @@ impl<'s> Estate<'s> {
     }
 
     /// Appends an entry of nobody's, as QWED 8.0.0 does.
-    async fn append(&self, organization: i64) {
+    pub(crate) async fn append(&self, organization: i64) {
         let url = self.office.qwed.clone();
         let sql =
             tokio::task::spawn_blocking(move || nobodys_entry(&url, organization, FIXTURE_KEY));
@@ -145,7 +145,7 @@ impl<'s> Estate<'s> {
     }
 
     #[track_caller]
-    fn run(&self, sql: &str) {
+    pub(crate) fn run(&self, sql: &str) {
         match &self.qwed {
             Qwed::Sqlite(path) => trails::open(path).execute_batch(sql).expect("run SQL"),
             Qwed::Postgres(server) => drop(server.psql(DATABASE, sql)),
@@ -176,7 +176,7 @@ impl<'s> Estate<'s> {
         text.parse().expect("a number")
     }
 
-    fn asked(&self, organization_id: i64, user: i64) -> Asked {
+    pub(crate) fn asked(&self, organization_id: i64, user: i64) -> Asked {
         Asked {
             organization_id,
             user: Ok(user),
@@ -221,7 +221,7 @@ impl<'s> Estate<'s> {
     }
 
     /// All steps, as far as they go.
-    async fn erase(&self, asked: Asked) -> Request {
+    pub(crate) async fn erase(&self, asked: Asked) -> Request {
         let mut request = self.request(asked).await;
         self.plan(&mut request).await.expect("plan");
         self.approve(&mut request).await.expect("approve");
@@ -229,7 +229,7 @@ impl<'s> Estate<'s> {
         request
     }
 
-    fn graveyard(&self) -> Graveyard {
+    pub(crate) fn graveyard(&self) -> Graveyard {
         Graveyard {
             store: self.office.store.clone(),
             origin: ORIGIN.to_owned(),

@@ -1,0 +1,47 @@
+"""What exports for auditors take: a process each, the time of its start included."""
+import json
+import os
+import subprocess
+import sys
+import time
+
+from .parts import ENVIRONMENT, Postgres, run
+
+
+def export(programs, directory, url, profile):
+    """Runs the export; answers seconds, peak memory in bytes and the manifest."""
+    out = directory / f"{profile}.csv"
+    environment = {**ENVIRONMENT, "TRAILKEEPER__DATA_DIR": str(directory / "none")}
+    started = time.monotonic()
+    command = [programs.trailkeeper, "export", "evidence", "--database", url, "--org", "1", "--profile", profile,
+               "--from", "1970-01-01", "--out", str(out), "--format", "json"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    printed = child.stdout.read()
+    _, status, used = os.wait4(child.pid, 0)
+    seconds = time.monotonic() - started
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        sys.exit(f"the export failed with {child.returncode}")
+    out.unlink()
+    out.with_name(out.name + ".json").unlink()
+    return seconds, used.ru_maxrss * 1024, json.loads(printed)
+
+
+def measure(programs, directory, scale, row):
+    entries = 1_000_000 // scale
+    database = directory / "evidence.db"
+    run(programs.generate, entries, "--orgs", 1, "--sqlite", database)
+    server = Postgres(directory / "evidence", fsync=False)
+    try:
+        url = server.database("evidence")
+        programs.copy_trail(server, entries, "evidence", organizations=1)
+        for name, url in [("SQLite", f"sqlite:///{database}"), ("PostgreSQL", url)]:
+            for profile in ["full", "qwed"]:
+                seconds, memory, made = export(programs, directory, url, profile)
+                assert made["rows"] == entries, made
+                row(f"Export of evidence, profile {profile}, {name}, {entries:,} entries",
+                    f"{seconds:.1f} s, {made['size_bytes'] / 1e6:,.0f} MB, at most {memory / 1e6:.0f} MB of memory",
+                    f"{entries / seconds:,.0f} rows/s", "100,000 rows/s")
+    finally:
+        server.stop()
+    database.unlink()
