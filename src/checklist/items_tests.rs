@@ -124,7 +124,7 @@ fn expect(change: impl FnOnce(&mut Facts), expected: &[(&str, Status)]) -> Check
 }
 
 fn survey(change: impl FnOnce(&mut Survey)) -> impl FnOnce(&mut Facts) {
-    |facts| change(&mut facts.events.as_mut().expect("events").survey)
+    move |facts: &mut Facts| change(&mut facts.events.as_mut().expect("events").survey)
 }
 
 #[test]
