@@ -4,7 +4,10 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
 use super::model::{Obtained, Origin, Period, Window};
-use crate::{keys::report::KeyReport, ledger, trail::keys::KeyRing, verify};
+use crate::{
+    checklist::Checklist, keys::report::KeyReport, ledger, reviews::Survey, trail::keys::KeyRing,
+    verify,
+};
 
 /// Rows, and the question that they answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,8 +139,10 @@ pub struct Facts {
     pub keys: Known<KeyReport>,
     /// Security events of the period by type, severity, layer and week's Monday.
     pub events: Known<Answer>,
-    /// High and critical security events up to the end of the period that nobody reviewed.
-    pub unreviewed: Known<Answer>,
+    /// Security events against the reviews of them.
+    pub reviewed: Known<Survey>,
+    /// The items of QWED's checklist.
+    pub checklist: Known<Checklist>,
     /// The organisation's quota.
     pub quota: Known<Answer>,
     /// The keys that sign the trail.

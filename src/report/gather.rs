@@ -16,11 +16,13 @@ use super::{
     qwed,
 };
 use crate::{
+    checklist::Checklist,
     checkpoint::note::VerifierKey,
     keys::{self, report::KeyReport},
     ledger::Act,
     objects::{LockState, Vault},
     qwed::{Dialect, ReadError, url::DatabaseUrl},
+    reviews::Survey,
     state::Store,
     verify,
 };
@@ -52,8 +54,10 @@ pub struct Sources {
     pub verified: Known<verify::report::Report>,
     /// Runs that schedules wanted in the period.
     pub wanted: Known<Vec<Wanted>>,
-    /// Up to when high and critical security events were reviewed, in microseconds since 1970.
-    pub reviewed_until: Option<i64>,
+    /// Security events against the reviews of them.
+    pub reviewed: Known<Survey>,
+    /// The items of QWED's checklist.
+    pub checklist: Known<Checklist>,
 }
 
 /// Makes a report. Has to be called on a runtime with threads of its own.
@@ -67,12 +71,12 @@ pub async fn make(
     period: Period,
     now: Timestamp,
 ) -> Result<Report, ReadError> {
-    let (url, reviewed) = (sources.qwed.clone(), sources.reviewed_until);
+    let url = sources.qwed.clone();
     let key_policy = sources.key_policy;
     let asking = tokio::task::spawn_blocking(move || {
         let keys = keys::check(&url, None, key_policy, &[organization_id], now);
         let keys = keys.map_err(|error| format!("QWED's API keys could not be read: {error}."));
-        let answers = qwed::ask(&url, organization_id, period, reviewed, now)?;
+        let answers = qwed::ask(&url, organization_id, period, now)?;
         Ok::<_, ReadError>((answers, keys))
     });
     let (answers, keys) = match asking.await {
@@ -159,7 +163,8 @@ async fn facts(
         activity: answers.activity,
         keys,
         events: answers.events,
-        unreviewed: answers.unreviewed,
+        reviewed: sources.reviewed.clone(),
+        checklist: sources.checklist.clone(),
         quota: answers.quota,
         signing_keys: sources.signing_keys.clone(),
         erasures: own.erasures().await,

@@ -16,6 +16,8 @@ use super::{
 };
 use crate::{
     anchor::{self, AnchorError},
+    checklist::{self, Checklist},
+    checkpoint::note::VerifierKey,
     clock::Clock,
     config::Config,
     keys,
@@ -23,6 +25,7 @@ use crate::{
     objects::{Digest, Vault},
     progress::Progress,
     qwed::{ReadError, url::DatabaseUrl},
+    reviews::{self, Survey},
     state::{StateError, Store, Tx, jobs::new_id, reports::ReportRow},
     tombstones::Graveyard,
     trail::{finding::Verdict, keys::KeyRing},
@@ -203,7 +206,8 @@ pub async fn produce(order: &Order, progress: &Arc<Progress>) -> Result<Vec<Made
             configuration_sha256: order.configuration_sha256.clone(),
             verified: Ok(own.clone()),
             wanted: order.wanted.clone(),
-            reviewed_until: None,
+            reviewed: reviewed(order, &keys, organization_id).await,
+            checklist: Ok(checklist(order, &keys, organization_id).await),
         };
         let now = order.clock.now();
         let report = gather::make(sources, new_id(), organization_id, order.period, now);
@@ -213,6 +217,37 @@ pub async fn produce(order: &Order, progress: &Arc<Progress>) -> Result<Vec<Made
         });
     }
     Ok(made)
+}
+
+/// Holds security events against the reviews of them.
+async fn reviewed(
+    order: &Order,
+    keys: &[VerifierKey],
+    organization_id: i64,
+) -> Result<Survey, String> {
+    let reviews = reviews::all(&order.store, &order.config.anchors.origin, keys).await;
+    let reviews = reviews.map_err(|error| format!("The ledger could not be read: {error}."))?;
+    let (url, listed) = (order.qwed.clone(), order.config.report.max_rows as usize);
+    let surveying = tokio::task::spawn_blocking(move || {
+        let progress = Progress::default();
+        reviews::survey(&url, Some(organization_id), &reviews, listed, &progress)
+    });
+    let surveyed = surveying.await.map_err(|error| error.to_string())?;
+    surveyed.map_err(|error| format!("Security events could not be read: {error}."))
+}
+
+async fn checklist(order: &Order, keys: &[VerifierKey], organization_id: i64) -> Checklist {
+    let sources = checklist::Sources {
+        config: order.config.clone(),
+        qwed: Ok(order.qwed.clone()),
+        store: Some(order.store.clone()),
+        keys: keys.to_vec(),
+        ring: Ok(Arc::clone(&order.ring)),
+        organization_id: Some(organization_id),
+        now: order.clock.now(),
+    };
+    let facts = checklist::gather(&sources, &Arc::new(Progress::default())).await;
+    checklist::take(&facts)
 }
 
 /// Verifies everything of the organisations, compared with the newest anchor.

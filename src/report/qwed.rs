@@ -31,11 +31,10 @@ pub(super) struct Answers {
     pub(super) users: Known<Answer>,
     pub(super) activity: Known<Answer>,
     pub(super) events: Known<Answer>,
-    pub(super) unreviewed: Known<Answer>,
     pub(super) quota: Known<Answer>,
 }
 
-/// Asks everything. Blocking. `reviewed_until` is up to when events were reviewed, in microseconds.
+/// Asks everything. Blocking.
 ///
 /// # Errors
 /// If the database cannot be reached at all; a question that cannot be answered alone is told with its answer.
@@ -43,7 +42,6 @@ pub(super) fn ask(
     url: &DatabaseUrl,
     organization_id: i64,
     period: Period,
-    reviewed_until: Option<i64>,
     now: Timestamp,
 ) -> Result<Answers, ReadError> {
     let mut questions = Questions::open(url)?;
@@ -63,7 +61,6 @@ pub(super) fn ask(
         users: asker.users(),
         activity: asker.activity(),
         events: asker.events(),
-        unreviewed: asker.unreviewed(reviewed_until),
         quota: asker.quota(),
     })
 }
@@ -326,25 +323,6 @@ impl Asker<'_> {
         let sql = "SELECT CAST(max_requests_per_day AS BIGINT), CAST(max_requests_per_minute AS BIGINT), \
                    CAST(max_concurrent_requests AS BIGINT) FROM resourcequota WHERE organization_id = $1";
         self.ask(sql, &[Parameter::Integer(self.organization_id)], false)
-    }
-
-    /// Event, type, severity, layer, at.
-    fn unreviewed(&mut self, reviewed_until: Option<i64>) -> Known<Answer> {
-        let from = Timestamp::from_microsecond(reviewed_until.unwrap_or(0));
-        let from = from.map_err(|error| error.to_string())?;
-        let sql = format!(
-            "SELECT CAST(id AS BIGINT), event_type, severity, security_layer, {} FROM securityevent WHERE organization_id = $1 \
-             AND timestamp > {} AND timestamp < {} AND lower(severity) IN ('high', 'critical') ORDER BY id",
-            self.shown("timestamp"),
-            self.moment(2),
-            self.moment(3)
-        );
-        let parameters = [
-            Parameter::Integer(self.organization_id),
-            self.spelled(from),
-            self.spelled(self.period.end),
-        ];
-        self.ask(&sql, &parameters, true)
     }
 }
 

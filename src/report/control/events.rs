@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{Draft, count, integer, text};
-use crate::report::{
-    facts::Facts,
-    model::{Chart, ChartKind, Control, Series},
+use crate::{
+    report::{
+        facts::{Facts, moment_text},
+        model::{Chart, ChartKind, Control, Origin, Series},
+    },
+    reviews::Event,
 };
 
 /// A week is unusual when it has more events than the mean of all weeks and this many standard deviations.
@@ -18,7 +21,7 @@ pub(super) fn control(facts: &Facts) -> Control {
         "security_events",
         "Security events are reviewed",
         &["CC7.2", "CC7.3"],
-        "Each security event of severity high or critical up to the end of the period was reviewed by somebody who signed for it in the ledger.",
+        "Each security event of severity high or critical was reviewed by somebody who signed for it in the ledger.",
     );
     if let Some(events) = draft.take(&facts.events) {
         let total: i64 = events.rows.iter().map(|row| integer(row.get(4))).sum();
@@ -45,32 +48,56 @@ pub(super) fn control(facts: &Facts) -> Control {
         }
         weeks(&events.rows, &mut draft);
     }
-    if let Some(unreviewed) = draft.take(&facts.unreviewed) {
-        let number = unreviewed.rows.len() as u64;
+    if let Some(reviewed) = draft.known(&facts.reviewed) {
+        let how = format!(
+            "trailkeeper events list --organization {}: each row of securityevent of severity high or critical, held against \
+             the entries of the ledger of act events.reviewed",
+            facts.organization_id
+        );
+        draft.obtained(&facts.obtained(Origin::Qwed, &how, reviewed.severe));
         draft.measure(
-            "events_unreviewed",
-            "High and critical events that nobody reviewed",
-            number,
+            "events_severe",
+            "High and critical events in all",
+            reviewed.severe,
             Some("events"),
         );
-        if number > 0 {
+        draft.measure(
+            "events_unreviewed",
+            "Of these, nobody reviewed",
+            reviewed.unreviewed,
+            Some("events"),
+        );
+        if reviewed.unreviewed > 0 {
             draft.fails(format!(
                 "Nobody reviewed {}.",
                 count(
-                    number,
+                    reviewed.unreviewed,
                     "event of severity high or critical",
                     "events of severity high or critical"
                 )
             ));
         }
+        let row = |it: &Event| {
+            vec![
+                json!(it.id),
+                json!(it.event_type),
+                json!(it.severity),
+                json!(it.security_layer),
+                json!(it.timestamp.map(moment_text)),
+            ]
+        };
+        let rows = reviewed.listed.iter().map(row).collect();
         let columns = ["event", "type", "severity", "layer", "at"];
         draft.table(
             "unreviewed",
-            "Events that nobody reviewed",
+            "Events that nobody reviewed, the newest first",
             &columns,
-            unreviewed.rows.clone(),
+            rows,
             facts.policy.max_rows,
         );
+        if let Some(table) = draft.control.tables.last_mut() {
+            table.rows_total = reviewed.unreviewed;
+        }
     }
     draft.judge(
         "Each event of severity high or critical was reviewed.",

@@ -2,6 +2,7 @@
 
 mod access;
 mod api_keys;
+mod checklist;
 mod drill;
 mod erasures;
 mod events;
@@ -37,6 +38,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Control> {
         secrets::control,
         erasures::control,
         exceptions::control,
+        checklist::control,
     ]
     .iter()
     .map(|control| control(facts))
