@@ -20,6 +20,7 @@ mod ledger;
 mod letters;
 mod migrate;
 mod progress;
+mod report;
 mod run;
 mod schedules;
 mod schema;
@@ -131,6 +132,8 @@ enum Command {
     Migrate(config::Input),
     /// Give people what is held about them
     Export(export::Arguments),
+    /// Evidence for auditors
+    Report(report::Arguments),
     /// Look after the store of objects that are written once
     Archive(archive::Arguments),
     /// Check the configuration, or show which one is in force
@@ -159,6 +162,7 @@ pub fn run() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Migrate(input) => migrate::run(&input),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Archive(arguments) => archive::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),

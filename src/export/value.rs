@@ -112,7 +112,7 @@ pub(super) fn csv_cell(cell: &Cell, kind: Kind) -> Cow<'_, str> {
 }
 
 /// A text that no spreadsheet takes for a formula (<https://owasp.org/www-community/attacks/CSV_Injection>).
-fn harmless(text: &str) -> Cow<'_, str> {
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     let is_taken = |first: char| {
         matches!(
             first,

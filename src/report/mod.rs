@@ -5,3 +5,4 @@
 
 pub mod criteria;
 pub mod model;
+pub mod render;

@@ -25,6 +25,7 @@ mod operator;
 mod pieces;
 mod postgres;
 mod properties;
+mod report;
 mod schedules;
 mod schemas;
 mod state;
