@@ -172,6 +172,7 @@ pub fn run() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Migrate(input) => migrate::run(&input),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Archive(arguments) => archive::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),

@@ -17,5 +17,6 @@ pub mod model;
 mod own;
 pub mod produce;
 mod qwed;
+pub mod render;
 
 pub use gather::{Sources, make};

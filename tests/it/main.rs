@@ -27,6 +27,7 @@ mod operator;
 mod pieces;
 mod postgres;
 mod properties;
+mod report;
 mod schedules;
 mod schemas;
 mod soc2;

@@ -1,5 +1,6 @@
 //! `trailkeeper report`.
 
+mod render;
 mod show;
 mod soc2;
 
@@ -23,6 +24,9 @@ enum Command {
     List(show::List),
     /// Show a report that was kept
     Show(show::Show),
+    /// Write a report that was kept as JSON in a form for people
+    #[command(after_help = render::AFTER)]
+    Render(render::Arguments),
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
@@ -30,5 +34,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Soc2(arguments) => soc2::run(arguments),
         Command::List(arguments) => show::list(arguments),
         Command::Show(arguments) => show::show(arguments),
+        Command::Render(arguments) => render::run(arguments),
     }
 }

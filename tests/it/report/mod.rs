@@ -1,0 +1,4 @@
+//! Reports.
+
+mod render;
+mod sample;
