@@ -20,7 +20,7 @@ mod own;
 mod package;
 mod readme;
 mod resolve;
-pub(crate) mod value;
+mod value;
 mod write;
 
 use std::io;

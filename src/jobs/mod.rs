@@ -14,6 +14,7 @@ pub mod export_evidence;
 pub mod export_subject_data;
 pub mod forward_consent;
 pub(crate) mod own_records;
+pub mod packing;
 mod partial;
 #[cfg(feature = "probe")]
 pub mod probe;

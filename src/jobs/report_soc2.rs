@@ -12,16 +12,19 @@ use serde_json::{Value, json};
 
 use super::{
     Services, follow,
+    packing::Packing,
     scribing::{Pen, pen},
     verify_trail::VerifyTrail,
 };
 use crate::{
+    anchor,
     config::{Config, parse_micros},
+    objects::Vault,
     progress::Progress,
     report::{
         facts::Wanted,
         model::{Period, Report},
-        produce::{self, Order, ReportError, Span},
+        produce::{self, Made, Order, ReportError, Span},
     },
     runtime::{
         job::{Context, Done, Job, JobError, Outcome},
@@ -149,7 +152,18 @@ impl Job<Services> for ReportSoc2 {
         let producing = produce::produce(&order, &progress);
         let made = follow(context, &progress, producing, |rows| entries.inc_by(rows)).await;
         let made = made.map_err(decide)?;
-        let reports: Vec<Report> = made.into_iter().map(|made| made.report).collect();
+        let mut reports = Vec::new();
+        for made in made {
+            let pack = pack(context, &made).await;
+            if let Err(problem) = &pack {
+                tracing::warn!(
+                    organization_id = made.report.organization.id,
+                    problem,
+                    "the report is kept, and is not in the archive as an auditor pack"
+                );
+            }
+            reports.push((made.report, pack));
+        }
         let listed: Vec<Value> = reports.iter().map(told).collect();
         Ok(Outcome::Done(Done {
             result: json!({ "period": period, "reports": listed }),
@@ -164,14 +178,47 @@ impl Job<Services> for ReportSoc2 {
     }
 }
 
+/// A report, and the name of its pack in the archive or why it has none.
+type Packed = (Report, Result<String, String>);
+
+/// Puts the report into the archive as an auditor pack. That this fails must not cost the report.
+async fn pack(context: &Context<Services>, made: &Made) -> Result<String, String> {
+    let services = &context.services;
+    let config = &services.config;
+    let key = anchor::load_key(&config.anchor_key_file()).map_err(|error| error.to_string())?;
+    let signer = key.ok_or("there is no anchor key, which signs packs")?;
+    let keys = anchor::public_keys(&config.anchor_key_file(), &config.anchors.public_keys);
+    let vault = Vault::open(config).map_err(|error| error.to_string())?;
+    let packing = Packing {
+        store: &context.store,
+        qwed: &services.qwed,
+        vault: &vault,
+        scratch: &config.export_directory(),
+        origin: &config.anchors.origin,
+        keys: keys.map_err(|error| error.to_string())?,
+        signer,
+    };
+    let stored = packing.pack(made).await;
+    let stored = stored.map_err(|error| error.to_string())?;
+    if let Some(problem) = stored.lock_problem() {
+        return Err(format!("it is not locked as configured: {problem}"));
+    }
+    let first = stored.objects.first();
+    first
+        .map(|object| object.name.clone())
+        .ok_or_else(|| "it is empty".to_owned())
+}
+
 /// What a job's outcome and an event tell of a report.
-fn told(report: &Report) -> Value {
+fn told((report, pack): &Packed) -> Value {
     json!({
         "report_id": report.id,
         "organization_id": report.organization.id,
         "period": report.period,
         "summary": report.summary,
         "compliance_status": report.compliance_status,
+        "pack": pack.as_ref().ok(),
+        "pack_problem": pack.as_ref().err(),
     })
 }
 
@@ -187,18 +234,20 @@ fn decide(error: ReportError) -> JobError {
 struct Kept {
     pen: Option<Pen>,
     job_id: String,
-    reports: Vec<Report>,
+    reports: Vec<Packed>,
 }
 
 impl Effects for Kept {
     fn apply<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<Vec<Event>, StateError>> {
         Box::pin(async move {
             let mut events = Vec::new();
-            for report in &self.reports {
+            for packed in &self.reports {
+                let (report, pack) = packed;
+                let pack = pack.as_deref().ok();
                 let scribe = self.pen.as_ref().map(Pen::scribe);
                 let job_id = Some(self.job_id.as_str());
-                let row = produce::keep(tx, scribe, report, None, job_id).await?;
-                let mut data = told(report);
+                let row = produce::keep(tx, scribe, report, pack, job_id).await?;
+                let mut data = told(packed);
                 data["sha256"] = row.sha256.into();
                 events.push(Event {
                     id: new_id(),
