@@ -1,6 +1,7 @@
 //! `trailkeeper demo`: the worker at work, with nothing to set up.
 
 mod erasure;
+mod report;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -30,6 +31,15 @@ use crate::{
     verify::report::Report,
 };
 
+/// The schedules that are shown, in the order of the night.
+const NIGHT: [&str; 6] = [
+    "nightly_verification",
+    "nightly_backup",
+    "weekly_drill",
+    "hourly_anchor",
+    "daily_key_check",
+    "daily_checklist",
+];
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What `demo` takes.
@@ -156,9 +166,10 @@ async fn work(
     let schedules = service.schedules().to_vec();
     let worker = tokio::spawn(service.run(stop.clone()));
     let registry = jobs::registry(&config);
-    // In the order of the night.
-    let fires = schedules.into_iter().rev().filter(|it| !it.paused);
-    for schedule in fires {
+    for name in NIGHT {
+        let Some(schedule) = schedules.iter().find(|it| it.name == name) else {
+            continue;
+        };
         say(|out| {
             writeln!(
                 out,
@@ -166,7 +177,7 @@ async fn work(
                 schedule.name, schedule.cron, schedule.timezone
             )
         })?;
-        do_job(&store, job_of(&registry, &schedule)?, &stop).await?;
+        do_job(&store, job_of(&registry, schedule)?, &stop).await?;
     }
     if !stop.is_cancelled() {
         let removed = demo::remove_newest(&demo.sample)?;
@@ -185,8 +196,14 @@ async fn work(
         let directory = demo.file.parent().unwrap_or(Path::new("."));
         shown = erasure::erase_somebody(&config, &registry, &store, directory, &stop).await?;
     }
+    let mut reported = None;
     if !stop.is_cancelled() {
-        say(|out| look(out, &demo.file, (!once).then_some(address), shown.as_ref()))?;
+        let directory = demo.file.parent().unwrap_or(Path::new("."));
+        reported = report::report_on_one(&registry, &store, directory, &stop).await?;
+    }
+    if !stop.is_cancelled() {
+        let address = (!once).then_some(address);
+        say(|out| look(out, &demo.file, address, shown.as_ref(), reported.as_ref()))?;
     }
     if once {
         stop.cancel();
@@ -279,10 +296,14 @@ fn show(kind: &str, outcome: Value) -> anyhow::Result<()> {
             let checklist: Checklist = serde_json::from_value(outcome)?;
             say(|out| checklist::write(out, &checklist))
         }
-        "continue_erasures" => match outcome["open"].as_i64().zip(outcome["completed"].as_i64()) {
-            Some(_) => Ok(()),
-            None => say(|out| writeln!(out, "no request for erasure is open")),
-        },
+        "drill" => say(|out| {
+            let word = if outcome["passed"] == true { "passed" } else { "did not pass" };
+            writeln!(
+                out,
+                "backup {} was restored into a scratch database and compared: the drill {word}",
+                outcome["manifest"]
+            )
+        }),
         _ => say(|out| writeln!(out, "{outcome:#}")),
     }
 }
@@ -292,6 +313,7 @@ fn look(
     file: &Path,
     address: Option<SocketAddr>,
     shown: Option<&erasure::Shown>,
+    reported: Option<&report::Shown>,
 ) -> std::io::Result<()> {
     let file = file.display().to_string();
     writeln!(out, "\nWhere to look:")?;
@@ -309,7 +331,8 @@ fn look(
          trailkeeper verify --config {file}\n  \
          trailkeeper anchor list --config {file}"
     )?;
-    shown.map_or(Ok(()), |shown| shown.write(out, &file))
+    shown.map_or(Ok(()), |shown| shown.write(out, &file))?;
+    reported.map_or(Ok(()), |reported| reported.write(out, &file))
 }
 
 fn say(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> anyhow::Result<()> {

@@ -6,6 +6,8 @@ mod soc2;
 
 use clap::{Args, Subcommand};
 
+pub(super) use soc2::write_report;
+
 use super::{Exit, Failure};
 
 /// What `report` takes.

@@ -150,7 +150,7 @@ fn exit(reports: &[Report]) -> Exit {
 }
 
 /// A report for a terminal: what each control came to, and what to do.
-pub(super) fn write_report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
+pub(in crate::cli) fn write_report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     let name = report
         .organization
         .name
