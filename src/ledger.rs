@@ -73,6 +73,12 @@ pub enum Act {
     ReleaseHold,
     /// Somebody was given what is held about them, or about an organisation.
     Export,
+    /// An operator queued a job.
+    EnqueueJob,
+    /// An operator cancelled a job.
+    CancelJob,
+    /// An operator had a job that had failed tried again.
+    RetryJob,
 }
 
 impl Act {
@@ -102,6 +108,9 @@ impl Act {
             Self::PlaceHold => "hold.placed",
             Self::ReleaseHold => "hold.released",
             Self::Export => "subject.export",
+            Self::EnqueueJob => "job.enqueued",
+            Self::CancelJob => "job.cancelled",
+            Self::RetryJob => "job.retried",
         }
     }
 }

@@ -71,7 +71,11 @@ pub fn verify_entries(
         .collect()
 }
 
-fn verify_entry(
+/// Checks one entry by key look-ups.
+///
+/// # Errors
+/// If the database cannot be read or there is no such entry.
+pub fn verify_entry(
     reader: &mut Reader,
     checker: &mut Checker,
     id: i64,
@@ -83,56 +87,91 @@ fn verify_entry(
         Some(organization_id) => {
             let before = reader.before(organization_id, id)?;
             let before = before.map(|before| HashText::from(before.row().entry_hash));
-            (before, reader.is_chained_before(organization_id, id)?)
+            // Most often the entry before says so itself.
+            let chained_before = match &before {
+                None => false,
+                Some(before) if !before.is_blank() => true,
+                Some(_) => reader.is_chained_before(organization_id, id)?,
+            };
+            (before, chained_before)
         }
         None => (None, false),
     };
-    let mut iso = Vec::new();
-    let timestamp = row
-        .timestamp
-        .write_iso(&mut iso)
-        .then(|| String::from_utf8_lossy(&iso).into_owned() + "+00:00");
-    let report = |valid, legacy, checks, errors| EntryReport {
+    let judged = judge(checker, &row, before.as_ref(), chained_before);
+    Ok(EntryReport {
         log_id: id,
-        valid,
-        legacy,
-        checks,
-        errors,
-        timestamp,
+        valid: judged.valid,
+        legacy: judged.legacy,
+        checks: judged.checks,
+        errors: judged.errors.into_iter().map(str::to_owned).collect(),
+        timestamp: iso(&row),
         organization_id,
-    };
+    })
+}
+
+/// A row's time as Python's `isoformat()` has it, with its zone; none where the column holds no time.
+fn iso(row: &Row<'_>) -> Option<String> {
+    let mut iso = Vec::new();
+    let is_time = row.timestamp.write_iso(&mut iso);
+    is_time.then(|| String::from_utf8_lossy(&iso).into_owned() + "+00:00")
+}
+
+/// What QWED says of a row.
+pub(super) struct Judged {
+    pub(super) valid: bool,
+    pub(super) legacy: bool,
+    pub(super) checks: Checks,
+    pub(super) errors: Vec<&'static str>,
+}
+
+/// Checks a row against the hash of its organisation's row before it; `chained_before` says whether any of those has one.
+pub(super) fn judge(
+    checker: &mut Checker,
+    row: &Row<'_>,
+    before: Option<&HashText>,
+    chained_before: bool,
+) -> Judged {
     if row.is_unchained() && !chained_before {
-        let checks = Checks {
-            hash_valid: false,
-            signature_valid: false,
-            chain_valid: false,
-        };
         let error = "Entry predates the audit chain (no hash or signature); it cannot be verified";
-        return Ok(report(false, true, checks, vec![error.to_owned()]));
+        return Judged {
+            valid: false,
+            legacy: true,
+            checks: Checks {
+                hash_valid: false,
+                signature_valid: false,
+                chain_valid: false,
+            },
+            errors: vec![error],
+        };
     }
     let mut errors = Vec::new();
-    let check = checker.check(&row);
+    let check = checker.check(row);
     match check.hash {
         HashState::Valid(_) => {}
-        HashState::Missing => errors.push("Hash missing from audit entry".to_owned()),
-        HashState::Unhashable(Unhashable::Result(_) | Unhashable::ResultType(_)) => errors
-            .push("Audit entry result payload is malformed; cannot verify integrity".to_owned()),
-        HashState::Mismatch | HashState::Unhashable(_) => errors.push(
-            "Hash mismatch: audit entry does not match any accepted canonical payload".to_owned(),
-        ),
+        HashState::Missing => errors.push("Hash missing from audit entry"),
+        HashState::Unhashable(Unhashable::Result(_) | Unhashable::ResultType(_)) => {
+            errors.push("Audit entry result payload is malformed; cannot verify integrity");
+        }
+        HashState::Mismatch | HashState::Unhashable(_) => {
+            errors.push("Hash mismatch: audit entry does not match any accepted canonical payload")
+        }
     }
     if !check.signature_valid() {
-        errors.push("HMAC signature invalid".to_owned());
+        errors.push("HMAC signature invalid");
     }
-    let chain_error = chain_error(&row, before.as_ref(), chained_before);
-    errors.extend(chain_error.map(str::to_owned));
+    let chain_error = chain_error(row, before, chained_before);
+    errors.extend(chain_error);
     let checks = Checks {
         hash_valid: check.hash_valid(),
         signature_valid: check.signature_valid(),
         chain_valid: chain_error.is_none(),
     };
-    let valid = checks.hash_valid && checks.signature_valid && checks.chain_valid;
-    Ok(report(valid, false, checks, errors))
+    Judged {
+        valid: checks.hash_valid && checks.signature_valid && checks.chain_valid,
+        legacy: false,
+        checks,
+        errors,
+    }
 }
 
 fn chain_error(

@@ -16,6 +16,7 @@ mod erasure_roles;
 mod export;
 mod fixtures;
 mod holds;
+mod http;
 mod ledger;
 mod limits;
 mod live_writer;
