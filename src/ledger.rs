@@ -79,6 +79,12 @@ pub enum Act {
     ExportEvidence,
     /// Somebody looked at the security events up to a time.
     ReviewEvents,
+    /// An operator queued a job.
+    EnqueueJob,
+    /// An operator cancelled a job.
+    CancelJob,
+    /// An operator had a job that had failed tried again.
+    RetryJob,
 }
 
 impl Act {
@@ -111,6 +117,9 @@ impl Act {
             Self::Report => "report.made",
             Self::ExportEvidence => "evidence.export",
             Self::ReviewEvents => "events.reviewed",
+            Self::EnqueueJob => "job.enqueued",
+            Self::CancelJob => "job.cancelled",
+            Self::RetryJob => "job.retried",
         }
     }
 }

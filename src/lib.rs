@@ -7,6 +7,8 @@
 #[cfg(feature = "cli")]
 pub mod anchor;
 #[cfg(feature = "cli")]
+pub mod answers;
+#[cfg(feature = "cli")]
 pub mod backup;
 #[cfg(feature = "cli")]
 pub mod checklist;
@@ -43,6 +45,8 @@ pub mod ledger;
 pub mod metrics;
 #[cfg(feature = "cli")]
 pub mod objects;
+#[cfg(feature = "cli")]
+pub mod operators;
 #[cfg(feature = "cli")]
 pub mod private;
 #[cfg(feature = "cli")]

@@ -44,6 +44,40 @@ impl Make for Histogram {
     }
 }
 
+/// From a look-up by key to a walk over a trail.
+const REQUEST_SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0,
+];
+
+/// How long requests take, which is less than jobs do.
+#[derive(Debug, Clone)]
+pub struct RequestSeconds(HistogramVec);
+
+impl std::ops::Deref for RequestSeconds {
+    type Target = HistogramVec;
+
+    fn deref(&self) -> &HistogramVec {
+        &self.0
+    }
+}
+
+impl prometheus::core::Collector for RequestSeconds {
+    fn desc(&self) -> Vec<&prometheus::core::Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<prometheus::proto::MetricFamily> {
+        self.0.collect()
+    }
+}
+
+impl Make for RequestSeconds {
+    fn make(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self> {
+        let options = HistogramOpts::new(name, help).buckets(REQUEST_SECONDS.to_vec());
+        HistogramVec::new(options, labels).map(Self)
+    }
+}
+
 impl Make for HistogramVec {
     fn make(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self> {
         Self::new(
@@ -156,6 +190,10 @@ metrics! {
     erasure_due_seconds: GaugeVec = "trailkeeper_erasure_due_seconds" [];
     /// How the items of the compliance checklist stood when all organisations were last looked at: 1 for the status that holds.
     checklist_items: IntGaugeVec = "trailkeeper_checklist_items" ["item", "status"];
+    /// Requests to the HTTP interface, by route, method and status.
+    http_requests: IntCounterVec = "trailkeeper_http_requests_total" ["route", "method", "status"];
+    /// How long requests took until their answer began, in seconds.
+    http_request_seconds: RequestSeconds = "trailkeeper_http_request_seconds" ["route"];
     /// Active API keys by organisation and status.
     api_keys: IntGaugeVec = "trailkeeper_api_keys" ["organization", "status"];
 }

@@ -51,6 +51,7 @@ pub struct Service {
     metrics: Metrics,
     store: Store,
     listener: tokio::net::TcpListener,
+    interface: Option<http::Interface>,
 }
 
 impl Service {
@@ -98,6 +99,19 @@ impl Service {
         let Some(store) = open_store(&config, stop).await? else {
             return Ok(None);
         };
+        let interface = match config.http.address() {
+            None => None,
+            Some(address) => {
+                let clock = services.clock;
+                let api = http::Api::new(
+                    Arc::clone(&services),
+                    store.clone(),
+                    schedules.clone(),
+                    Arc::new(move || clock.now()),
+                )?;
+                Some(http::Interface::listen(address, api).await?)
+            }
+        };
         Ok(Some(Self {
             config,
             services,
@@ -105,6 +119,7 @@ impl Service {
             metrics,
             store,
             listener,
+            interface,
         }))
     }
 
@@ -114,6 +129,15 @@ impl Service {
     /// If the socket is not bound, which it is.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Where the HTTP interface answers, if it does.
+    ///
+    /// # Errors
+    /// As [`Self::address`].
+    pub fn interface_address(&self) -> std::io::Result<Option<SocketAddr>> {
+        let interface = self.interface.as_ref();
+        interface.map(http::Interface::address).transpose()
     }
 
     /// Our own database.
@@ -209,6 +233,10 @@ impl Service {
                 tracing::error!(%error, "metrics and health are no longer told");
             }
         });
+        if let Some(interface) = self.interface {
+            // It ends with the intake: what came by then is answered, and is in the queue.
+            tasks.spawn(interface.serve(stop.clone()));
+        }
         let consumer = bridge.map(|settings| {
             let bridge = Arc::new(Bridge::new(self.store.clone(), Arc::clone(&registry)));
             let publishing = {

@@ -124,7 +124,11 @@ impl Graveyard {
         Ok(entry.map(|entry| entry.detail))
     }
 
-    async fn completed(&self) -> Result<Ended, StateError> {
+    /// Which erasures are completed. To be read before QWED's database is looked at.
+    ///
+    /// # Errors
+    /// If our database fails.
+    pub async fn completed(&self) -> Result<Ended, StateError> {
         let mut requests = HashSet::new();
         let problems = self.each(Act::ErasureCompleted, |_, detail| {
             let completed: Completed = serde_json::from_value(detail).ok()?;
@@ -135,7 +139,11 @@ impl Graveyard {
         Ok(Ended { requests, problems })
     }
 
-    async fn load(&self, completed: Ended) -> Result<Tombstones, StateError> {
+    /// The tombstones there are. To be read after QWED's database is looked at.
+    ///
+    /// # Errors
+    /// If our database fails.
+    pub async fn load(&self, completed: Ended) -> Result<Tombstones, StateError> {
         let mut list = Vec::new();
         let mut newest = 0;
         let mut problems = completed.problems;
@@ -199,7 +207,8 @@ impl Graveyard {
 }
 
 /// Erasures that were completed, and what is wrong with what says so.
-struct Ended {
+#[derive(Debug, Clone, Default)]
+pub struct Ended {
     requests: HashSet<String>,
     problems: Vec<String>,
 }

@@ -30,6 +30,7 @@ mod schema;
 mod store;
 mod table;
 mod text;
+mod token;
 mod verify;
 mod verify_ledger;
 mod wait;
@@ -134,6 +135,8 @@ enum Command {
     Dead(dead::Arguments),
     /// List the kinds of jobs, or print the JSON Schema of a kind's payload
     Schema(schema::Arguments),
+    /// Make tokens for operators of the HTTP interface
+    Token(token::Arguments),
     /// Bring the tables of the state database up to date
     #[command(after_help = migrate::AFTER)]
     Migrate(config::Input),
@@ -170,6 +173,7 @@ pub fn run() -> ExitCode {
         Command::Jobs(arguments) => jobs::run(&arguments),
         Command::Dead(arguments) => dead::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Migrate(input) => migrate::run(&input),
         Command::Export(arguments) => export::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),

@@ -42,6 +42,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             Some(service) => {
                 let address = service.address().map_err(Failure::could_not_check)?;
                 tracing::info!(%address, "metrics and health");
+                if let Some(address) = service
+                    .interface_address()
+                    .map_err(Failure::could_not_check)?
+                {
+                    tracing::info!(%address, "HTTP interface");
+                }
                 service.note_config(&sha256).await;
                 service.run(stop).await.map_err(Failure::could_not_check)?;
                 Ok(Exit::Intact)

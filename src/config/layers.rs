@@ -23,6 +23,8 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// QWED's own variable, which holds for `qwed.database_url` if nothing else does.
 const DATABASE_URL: &str = "DATABASE_URL";
+/// QWED's variable for what its API keys are looked up by.
+const LOOKUP_SECRET: &str = "QWED_API_KEY_LOOKUP_SECRET";
 
 /// A configuration with the place that each value comes from.
 #[derive(Clone)]
@@ -229,18 +231,23 @@ pub(crate) fn read_bounded(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-/// Takes QWED's own variable where no layer says more. One that is not UTF-8 is none that QWED could use.
+/// Takes QWED's own variables where no layer says more. One that is not UTF-8 is none that QWED could use.
 fn fall_back(tree: &mut Tree, environment: &Environment) {
-    if text(tree, "qwed.database_url").is_some() {
-        return;
-    }
-    let url = environment.get(DATABASE_URL);
-    let url = url.and_then(|url| url.into_string().ok());
-    let Some(url) = url.filter(|url| !url.is_empty()) else {
-        return;
-    };
-    if let Some(Node::Table(qwed, _)) = tree.get_mut("qwed") {
-        let place = Place::Variable(DATABASE_URL.to_owned());
-        qwed.insert("database_url".to_owned(), Node::Leaf(url.into(), place));
+    for (key, variable) in [
+        ("database_url", DATABASE_URL),
+        ("api_key_lookup_secret", LOOKUP_SECRET),
+    ] {
+        if text(tree, &format!("qwed.{key}")).is_some() {
+            continue;
+        }
+        let value = environment.get(variable);
+        let value = value.and_then(|value| value.into_string().ok());
+        let Some(value) = value.filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        if let Some(Node::Table(qwed, _)) = tree.get_mut("qwed") {
+            let place = Place::Variable(variable.to_owned());
+            qwed.insert(key.to_owned(), Node::Leaf(value.into(), place));
+        }
     }
 }

@@ -9,6 +9,7 @@
 
 mod environment;
 mod error;
+mod http;
 mod jobs;
 mod layers;
 mod nearest;
@@ -32,6 +33,7 @@ use crate::trail::time::parse_utc;
 
 pub use environment::Environment;
 pub use error::{ConfigError, Invalid, Place, Problem, ProblemKind, Problems};
+pub use http::{Http, Network, Scope, TokenConfig};
 pub use jobs::{Jobs, Kind};
 pub use layers::Loaded;
 pub(crate) use layers::read_bounded;
@@ -41,7 +43,7 @@ pub use ring::KeyConfig;
 pub use secret::Secret;
 pub use sections::{
     Amqp, Anchors, ApiKeys, Approval, Backup, Consent, Cut, EraseActivity, EraseEntries, EraseKeys,
-    Erasure, Export, Http, Log, LogFormat, Metrics, Qwed, Report, State, Verify,
+    Erasure, Export, Log, LogFormat, Metrics, Qwed, Report, State, Verify,
 };
 
 /// The file that ships with the program: every key, commented, with its default.
@@ -193,6 +195,7 @@ impl Config {
         broken.extend(self.export.validate());
         broken.extend(self.keys.validate());
         broken.extend(self.consent.validate());
+        broken.extend(self.http.validate());
         broken.extend(self.log.validate());
         broken
     }

@@ -20,6 +20,10 @@ pub struct Qwed {
     pub database_url_file: PathBuf,
     /// The keys that signed the trail.
     pub keys: Vec<KeyConfig>,
+    /// QWED's `QWED_API_KEY_LOOKUP_SECRET`, by which its API keys are looked up.
+    pub api_key_lookup_secret: Secret,
+    /// The file that holds it instead.
+    pub api_key_lookup_secret_file: PathBuf,
 }
 
 /// The worker's own state.
@@ -185,15 +189,6 @@ impl ApiKeys {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
-    /// Where it listens.
-    #[schemars(extend("format" = super::read::SOCKET_ADDRESS))]
-    pub listen: SocketAddr,
-}
-
-/// The HTTP interface. Reserved: nothing uses it yet.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Http {
     /// Where it listens.
     #[schemars(extend("format" = super::read::SOCKET_ADDRESS))]
     pub listen: SocketAddr,

@@ -6,9 +6,11 @@
 //! the highest id at the start, read in bounded pages, since an open cursor would lock a running QWED out.
 
 pub mod api_keys;
+pub mod caller;
 mod copy;
 pub mod erase;
 mod erased;
+mod live;
 pub mod owned;
 pub(crate) mod personal;
 pub mod postgres;
@@ -413,6 +415,38 @@ impl Reader {
         range: IdRange,
     ) -> Result<Vec<PeriodRange>, ReadError> {
         either!(self, reader => reader.period_ranges(period, range))
+    }
+
+    /// Where one organisation's entries in `period` lie within `range`; none if there are none.
+    ///
+    /// # Errors
+    /// As [`Self::organizations`].
+    pub fn period_range_of(
+        &mut self,
+        organization_id: i64,
+        period: Period,
+        range: IdRange,
+    ) -> Result<Option<IdRange>, ReadError> {
+        let bound = |micros: Option<i64>, operator: &str| match micros {
+            Some(micros) => format!(" AND timestamp {operator} {}", self.time_literal(micros)),
+            None => String::new(),
+        };
+        let condition = format!(
+            "{}{}{}",
+            among(Some(organization_id), range),
+            bound(period.from, ">="),
+            bound(period.to, "<=")
+        );
+        let mut edge = |order: &str| {
+            let sql = format!(
+                "SELECT id FROM verificationlog WHERE {condition} ORDER BY id {order} LIMIT 1"
+            );
+            either!(self, reader => reader.integers(&sql)).map(|ids| ids.first().copied())
+        };
+        Ok(match edge("ASC")? {
+            Some(low) => edge("DESC")?.map(|high| IdRange { low, high }),
+            None => None,
+        })
     }
 
     /// Where these hashes occur within `range`, as an entry's own or as its predecessor's.

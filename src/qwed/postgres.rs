@@ -396,7 +396,7 @@ pub(super) fn explain(error: &sqlx::Error) -> String {
 /// Reads on one thread.
 #[derive(Debug)]
 pub struct Reader {
-    session: Session,
+    pub(super) session: Session,
     select_list: String,
     columns: Vec<Column>,
     /// Bytes of a row that has not arrived whole; PostgreSQL sends whole rows, the protocol does not promise it.

@@ -142,13 +142,13 @@ pub(super) fn connect(path: &Path) -> Result<Connection, ReadError> {
 /// Reads on one thread.
 #[derive(Debug)]
 pub struct Reader {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
     select_list: String,
 }
 
 impl Reader {
-    fn explain(&self, error: &rusqlite::Error) -> ReadError {
+    pub(super) fn explain(&self, error: &rusqlite::Error) -> ReadError {
         explain(&self.path, error)
     }
 

@@ -71,7 +71,11 @@ pub fn verify_entries(
         .collect()
 }
 
-fn verify_entry(
+/// Checks one entry by key look-ups.
+///
+/// # Errors
+/// If the database cannot be read or there is no such entry.
+pub fn verify_entry(
     reader: &mut Reader,
     checker: &mut Checker,
     id: i64,
@@ -83,15 +87,16 @@ fn verify_entry(
         Some(organization_id) => {
             let before = reader.before(organization_id, id)?;
             let before = before.map(|before| HashText::from(before.row().entry_hash));
-            (before, reader.is_chained_before(organization_id, id)?)
+            // Most often the entry before says so itself.
+            let chained_before = match &before {
+                None => false,
+                Some(before) if !before.is_blank() => true,
+                Some(_) => reader.is_chained_before(organization_id, id)?,
+            };
+            (before, chained_before)
         }
         None => (None, false),
     };
-    let mut iso = Vec::new();
-    let timestamp = row
-        .timestamp
-        .write_iso(&mut iso)
-        .then(|| String::from_utf8_lossy(&iso).into_owned() + "+00:00");
     let judged = judge(checker, &row, before.as_ref(), chained_before);
     Ok(EntryReport {
         log_id: id,
@@ -99,9 +104,16 @@ fn verify_entry(
         legacy: judged.legacy,
         checks: judged.checks,
         errors: judged.errors.into_iter().map(str::to_owned).collect(),
-        timestamp,
+        timestamp: iso(&row),
         organization_id,
     })
+}
+
+/// A row's time as Python's `isoformat()` has it, with its zone; none where the column holds no time.
+fn iso(row: &Row<'_>) -> Option<String> {
+    let mut iso = Vec::new();
+    let is_time = row.timestamp.write_iso(&mut iso);
+    is_time.then(|| String::from_utf8_lossy(&iso).into_owned() + "+00:00")
 }
 
 /// What the checks of one entry came to.
@@ -167,7 +179,8 @@ impl Walk {
     }
 }
 
-fn judge(
+/// Checks a row against the hash of its organisation's row before it; `chained_before` says whether any of those has one.
+pub(super) fn judge(
     checker: &mut Checker,
     row: &Row<'_>,
     before: Option<&HashText>,

@@ -16,6 +16,7 @@ pub mod report;
 mod rolling;
 mod scan;
 mod since;
+pub mod walk;
 
 use std::sync::Arc;
 

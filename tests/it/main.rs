@@ -18,6 +18,7 @@ mod evidence;
 mod export;
 mod fixtures;
 mod holds;
+mod http;
 mod ledger;
 mod limits;
 mod live_writer;

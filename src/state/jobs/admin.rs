@@ -206,21 +206,7 @@ impl Store {
     /// If the job has ended already.
     pub async fn cancel(&self, id: &str) -> Result<State, StateError> {
         let mut tx = self.begin().await?;
-        // Children first, and all of them before the parent: the order in which their ends are written.
-        let lock = tx
-            .query("SELECT id FROM job WHERE parent_id = $1 ORDER BY id {for_update}")
-            .bind(id.to_owned());
-        tx.fetch(lock).await?;
-        tx.cancel_rows("parent_id = $1", id).await?;
-        let changed = tx.cancel_rows("id = $1", id).await?;
-        if changed == 0 {
-            let state = self.job(id).await?.map(|job| job.state.name());
-            return Err(StateError::Refused(match state {
-                Some(state) => format!("job {id} has ended already: it is {state}"),
-                None => format!("there is no job {id}"),
-            }));
-        }
-        tx.wake();
+        tx.cancel_job(id).await?;
         tx.commit("cancel").await?;
         let job = self.job(id).await?;
         Ok(job.map_or(State::Cancelled, |job| job.state))
@@ -233,38 +219,7 @@ impl Store {
     /// If the job has not ended, or succeeded, or is a child.
     pub async fn retry(&self, id: &str) -> Result<(), StateError> {
         let mut tx = self.begin().await?;
-        let reset = "UPDATE job SET state = 'queued', attempt = 0, crashes = 0, fence = fence + 1, error = NULL, \
-                     cancel_requested = 0, started_at = NULL, finished_at = NULL, run_at = {now} \
-                     WHERE state IN ('dead', 'cancelled') AND";
-        let again = tx
-            .query(&format!("{reset} id = $1 AND parent_id IS NULL"))
-            .bind(id.to_owned());
-        if tx.execute(again).await? == 0 {
-            let parent = self.job(id).await?.and_then(|job| job.parent_id);
-            return Err(StateError::Refused(match parent {
-                Some(parent) => format!("job {id} is a part of job {parent}; try that one again"),
-                None => {
-                    format!("job {id} is not dead or cancelled, so there is nothing to try again")
-                }
-            }));
-        }
-        // A job that was cancelled has forgotten its plan and makes a new one, with new children.
-        let forgotten = tx
-            .query("DELETE FROM job WHERE parent_id = $1 AND (SELECT memo FROM job WHERE id = $1) IS NULL")
-            .bind(id.to_owned());
-        tx.execute(forgotten).await?;
-        let children = tx
-            .query(&format!("{reset} parent_id = $1"))
-            .bind(id.to_owned());
-        let children = tx.execute(children).await?;
-        if children > 0 {
-            let wait = tx
-                .query("UPDATE job SET state = 'running', open_children = $1 WHERE id = $2")
-                .bind(children as i64)
-                .bind(id.to_owned());
-            tx.execute(wait).await?;
-        }
-        tx.wake();
+        tx.retry_job(id).await?;
         tx.commit("retry").await
     }
 
@@ -343,6 +298,69 @@ impl Store {
 }
 
 impl Tx {
+    /// [`Store::cancel`] as part of this transaction.
+    ///
+    /// # Errors
+    /// If the job has ended already.
+    pub async fn cancel_job(&mut self, id: &str) -> Result<(), StateError> {
+        // Children first, and all of them before the parent: the order in which their ends are written.
+        let lock = self
+            .query("SELECT id FROM job WHERE parent_id = $1 ORDER BY id {for_update}")
+            .bind(id.to_owned());
+        self.fetch(lock).await?;
+        self.cancel_rows("parent_id = $1", id).await?;
+        let changed = self.cancel_rows("id = $1", id).await?;
+        if changed == 0 {
+            let state = self.store().job(id).await?.map(|job| job.state.name());
+            return Err(StateError::Refused(match state {
+                Some(state) => format!("job {id} has ended already: it is {state}"),
+                None => format!("there is no job {id}"),
+            }));
+        }
+        self.wake();
+        Ok(())
+    }
+
+    /// [`Store::retry`] as part of this transaction.
+    ///
+    /// # Errors
+    /// If the job has not ended, or succeeded, or is a child.
+    pub async fn retry_job(&mut self, id: &str) -> Result<(), StateError> {
+        let reset = "UPDATE job SET state = 'queued', attempt = 0, crashes = 0, fence = fence + 1, error = NULL, \
+                     cancel_requested = 0, started_at = NULL, finished_at = NULL, run_at = {now} \
+                     WHERE state IN ('dead', 'cancelled') AND";
+        let again = self
+            .query(&format!("{reset} id = $1 AND parent_id IS NULL"))
+            .bind(id.to_owned());
+        if self.execute(again).await? == 0 {
+            let parent = self.store().job(id).await?.and_then(|job| job.parent_id);
+            return Err(StateError::Refused(match parent {
+                Some(parent) => format!("job {id} is a part of job {parent}; try that one again"),
+                None => {
+                    format!("job {id} is not dead or cancelled, so there is nothing to try again")
+                }
+            }));
+        }
+        // A job that was cancelled has forgotten its plan and makes a new one, with new children.
+        let forgotten = self
+            .query("DELETE FROM job WHERE parent_id = $1 AND (SELECT memo FROM job WHERE id = $1) IS NULL")
+            .bind(id.to_owned());
+        self.execute(forgotten).await?;
+        let children = self
+            .query(&format!("{reset} parent_id = $1"))
+            .bind(id.to_owned());
+        let children = self.execute(children).await?;
+        if children > 0 {
+            let wait = self
+                .query("UPDATE job SET state = 'running', open_children = $1 WHERE id = $2")
+                .bind(children as i64)
+                .bind(id.to_owned());
+            self.execute(wait).await?;
+        }
+        self.wake();
+        Ok(())
+    }
+
     /// Cancels rows that nobody runs, and asks whoever runs the others to stop.
     async fn cancel_rows(&mut self, condition: &str, id: &str) -> Result<u64, StateError> {
         let waiting = self

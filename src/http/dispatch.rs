@@ -1,0 +1,215 @@
+//! The way of a request: the one place where limits, rules, logs and headers are.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::RequestPartsExt as _;
+use axum::{
+    body::{Body, Bytes},
+    extract::{RawPathParams, Request},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::Response,
+};
+
+use super::{Call, Caller, Fault, Route, Style, api::Api, auth::admit, client};
+use crate::state::jobs::new_id;
+
+/// Who is at the other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// Headers of every answer.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+];
+
+/// Answers a request to a route.
+pub(super) async fn to_route(api: Arc<Api>, route: &'static Route, request: Request) -> Response {
+    let started = Instant::now();
+    let style = Style::of(route.path);
+    let mut who = Caller::Anybody;
+    let (answer, method) = if request.method() == route.method {
+        let answer = pass(&api, route, request, started, &mut who).await;
+        (answer, route.method.as_str())
+    } else {
+        // axum answers HEAD by GET; QWED does not.
+        (Err(method_not_allowed()), "other")
+    };
+    let response = answer.unwrap_or_else(|fault| fault.into_response(style));
+    finish(&api, response, route.path, method, &who, started)
+}
+
+/// Answers what no route is for.
+pub(super) fn to_nothing(api: &Api, path: &str, fault: Fault) -> Response {
+    let started = Instant::now();
+    let fault = match api.limits.any(started) {
+        Ok(()) => fault,
+        Err(seconds) => too_many(seconds),
+    };
+    let response = fault.into_response(Style::of(path));
+    finish(api, response, "none", "other", &Caller::Anybody, started)
+}
+
+pub(super) fn method_not_allowed() -> Fault {
+    Fault::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+}
+
+async fn pass(
+    api: &Arc<Api>,
+    route: &Route,
+    request: Request,
+    now: Instant,
+    who: &mut Caller,
+) -> Result<Response, Fault> {
+    api.limits.any(now).map_err(too_many)?;
+    let (mut parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<Peer>().copied();
+    let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |Peer(address)| address);
+    let address = client::address(peer, &parts.headers, &api.proxies);
+    api.limits.may_be_refused(address, now).map_err(too_many)?;
+    let admitted = admit(api, route.rule, &parts.headers).await;
+    if let Err(fault) = &admitted
+        && matches!(
+            fault.status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+        )
+    {
+        api.limits.refused(address, now);
+    }
+    *who = admitted?;
+    if let Some(whose) = who.whose() {
+        api.limits.of(whose, now).map_err(too_many)?;
+    }
+    let section = &api.services.config.http;
+    let patience = Duration::from_secs(section.request_timeout_seconds.into());
+    let path = match parts.extract::<RawPathParams>().await {
+        Ok(params) => params
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        Err(_) => return Err(Fault::bad_request("the path is not UTF-8")),
+    };
+    let query = parts.uri.query().unwrap_or_default().as_bytes();
+    let query = url::form_urlencoded::parse(query).into_owned().collect();
+    let body = read(
+        &parts.headers,
+        body,
+        section.max_body_bytes as usize,
+        patience,
+    )
+    .await?;
+    let call = Call {
+        api: Arc::clone(api),
+        caller: who.clone(),
+        path,
+        query,
+        headers: parts.headers,
+        body,
+    };
+    let work = (route.handler)(call);
+    if route.is_long {
+        return work.await;
+    }
+    let answer = tokio::time::timeout(patience, work).await;
+    answer.unwrap_or_else(|_| Err(Fault::unavailable("it takes too long; try again later")))
+}
+
+/// Reads a body as far as it may go.
+async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    patience: Duration,
+) -> Result<Bytes, Fault> {
+    let too_large = || {
+        let detail = format!("the body has more than {limit} bytes");
+        Fault::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    let said = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if said.is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    let bytes = tokio::time::timeout(patience, axum::body::to_bytes(body, limit)).await;
+    match bytes {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => {
+            let inner = std::error::Error::source(&error);
+            // Either it is too long, or the other side has gone and reads no answer.
+            let is_cut = inner.is_some_and(|inner| inner.is::<hyper::Error>());
+            Err(match is_cut {
+                true => Fault::bad_request("the body broke off"),
+                false => too_large(),
+            })
+        }
+        Err(_) => Err(Fault::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body takes too long to arrive",
+        )),
+    }
+}
+
+fn too_many(seconds: u64) -> Fault {
+    Fault {
+        retry_after: Some(seconds),
+        ..Fault::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests")
+    }
+}
+
+/// Adds what every answer has, and tells log and Prometheus.
+fn finish(
+    api: &Api,
+    mut response: Response,
+    route: &'static str,
+    method: &str,
+    who: &Caller,
+    started: Instant,
+) -> Response {
+    let id = new_id();
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        let value = HeaderValue::from_static(value);
+        headers.entry(name).or_insert(value);
+    }
+    headers
+        .entry(header::VARY)
+        .or_insert(HeaderValue::from_static("Origin"));
+    if api.services.config.http.has_tls() {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    let elapsed = started.elapsed();
+    let status = response.status();
+    let metrics = &api.services.metrics;
+    metrics
+        .http_requests
+        .with_label_values(&[route, method, status.as_str()])
+        .inc();
+    metrics
+        .http_request_seconds
+        .with_label_values(&[route])
+        .observe(elapsed.as_secs_f64());
+    let millis = elapsed.as_secs_f64() * 1000.0;
+    tracing::info!(
+        route,
+        method,
+        status = status.as_u16(),
+        millis = format!("{millis:.1}"),
+        who = who.describe(),
+        request = id,
+        "answered"
+    );
+    response
+}

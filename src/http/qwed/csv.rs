@@ -1,0 +1,232 @@
+//! QWED's CSV export, as Python's `csv` module writes it.
+//!
+//! Two passes: the first learns ids and times, the second reads the rows in the order in which they are written. So memory holds
+//! sixteen bytes for each entry and no more than a page of rows, and no cursor stays open.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::super::{Fault, api::Api, body::typed};
+use crate::{
+    qwed::{IdRange, Period, ReadError, Reader},
+    trail::row::{Row, Value},
+};
+
+const MEDIA: &str = "text/csv; charset=utf-8";
+const HEADINGS: &str =
+    "ID,Timestamp,User ID,Query,Domain,Is Verified,HMAC Signature,Chain Status\r\n";
+const MICROS: i64 = 30 * 86_400_000_000;
+/// Rows that are read at a time.
+const PAGE: usize = 500;
+/// Where ids of a page lie further apart, its rows are looked up one by one.
+const WIDE: u64 = 200_000;
+/// What is smaller is sent in one piece, with its length.
+const SMALL_BYTES: usize = 1 << 20;
+
+/// The entries of the last 30 days.
+pub(super) async fn export(api: &Arc<Api>, organization_id: i64) -> Result<Response, Fault> {
+    let now = api.now().as_microsecond();
+    let period = Period {
+        from: Some(now - MICROS),
+        to: Some(now),
+    };
+    let (sender, mut receiver) = channel::<Bytes>(8);
+    let answers = Arc::clone(&api.answers);
+    // The pool tries again after a failure; nothing may have been sent then.
+    let began = std::sync::atomic::AtomicBool::new(false);
+    let task = tokio::spawn(async move {
+        let read = move |reader: &mut Reader| {
+            if began.load(std::sync::atomic::Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let order = order(reader, organization_id, period)?;
+            began.store(true, std::sync::atomic::Ordering::Relaxed);
+            write(reader, organization_id, &order, &sender)
+        };
+        answers.read_raw(read).await
+    });
+    let mut start = Vec::new();
+    while start.len() < SMALL_BYTES {
+        match receiver.recv().await {
+            Some(part) => start.extend_from_slice(&part),
+            None => {
+                return match task.await {
+                    Ok(Ok(true)) => Ok(whole(start)),
+                    Ok(Ok(false)) | Err(_) => Err(Fault::unavailable("the export broke off")),
+                    Ok(Err(error)) => Err(error.into()),
+                };
+            }
+        }
+    }
+    let parts = Parts {
+        start: Some(start.into()),
+        receiver,
+        task: Some(task),
+    };
+    let stream = futures_util::stream::unfold(parts, Parts::next);
+    Ok(typed(StatusCode::OK, MEDIA, Body::from_stream(stream)))
+}
+
+fn whole(bytes: Vec<u8>) -> Response {
+    let length = HeaderValue::from(bytes.len());
+    let mut response = typed(StatusCode::OK, MEDIA, Body::from(bytes));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length);
+    response
+}
+
+type Task = tokio::task::JoinHandle<Result<bool, crate::answers::AnswerError>>;
+
+/// What is still to be sent.
+struct Parts {
+    start: Option<Bytes>,
+    receiver: Receiver<Bytes>,
+    task: Option<Task>,
+}
+
+impl Parts {
+    /// The next piece. An export that broke off ends as an error, so that nobody takes it for a whole one.
+    async fn next(mut self) -> Option<(std::io::Result<Bytes>, Self)> {
+        if let Some(start) = self.start.take() {
+            return Some((Ok(start), self));
+        }
+        if let Some(part) = self.receiver.recv().await {
+            return Some((Ok(part), self));
+        }
+        match self.task.take()?.await {
+            Ok(Ok(true)) => None,
+            _ => Some((Err(std::io::Error::other("the export broke off")), self)),
+        }
+    }
+}
+
+/// The ids of the period's entries, the newest first; of entries of one moment the lower ids first.
+fn order(reader: &mut Reader, organization_id: i64, period: Period) -> Result<Vec<i64>, ReadError> {
+    let anywhere = IdRange {
+        low: i64::MIN,
+        high: i64::MAX,
+    };
+    let Some(range) = reader.period_range_of(organization_id, period, anywhere)? else {
+        return Ok(Vec::new());
+    };
+    let mut found: Vec<(i64, i64)> = Vec::new();
+    reader.read(Some(organization_id), range, |row| {
+        let at = row.timestamp.micros();
+        let is_within = |at: &i64| {
+            period.from.is_none_or(|from| *at >= from) && period.to.is_none_or(|to| *at <= to)
+        };
+        if let Some(at) = at.filter(is_within) {
+            found.push((-at, row.id));
+        }
+    })?;
+    found.sort_unstable();
+    Ok(found.into_iter().map(|(_, id)| id).collect())
+}
+
+/// Sends the rows; false once nobody listens.
+fn write(
+    reader: &mut Reader,
+    organization_id: i64,
+    order: &[i64],
+    sender: &Sender<Bytes>,
+) -> Result<bool, ReadError> {
+    let send = |text: String| sender.blocking_send(Bytes::from(text)).is_ok();
+    if !send(HEADINGS.to_owned()) {
+        return Ok(false);
+    }
+    for page in order.chunks(PAGE) {
+        let (low, high) = (page.iter().min(), page.iter().max());
+        let (Some(&low), Some(&high)) = (low, high) else {
+            continue;
+        };
+        let range = IdRange { low, high };
+        let mut lines: HashMap<i64, String> = HashMap::with_capacity(page.len());
+        if range.width() <= WIDE {
+            reader.read(Some(organization_id), range, |row| {
+                lines.insert(row.id, line(row));
+            })?;
+        } else {
+            for &id in page {
+                if let Some(entry) = reader.entry(id)? {
+                    lines.insert(id, line(&entry.row()));
+                }
+            }
+        }
+        // One that is not there any more was removed meanwhile.
+        let text: String = page.iter().filter_map(|id| lines.remove(id)).collect();
+        if !send(text) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A row as QWED's exporter writes it.
+fn line(row: &Row<'_>) -> String {
+    let mut iso = Vec::new();
+    let is_time = row.timestamp.write_iso(&mut iso);
+    let time = match is_time {
+        true => text(&iso) + "+00:00",
+        false => String::new(),
+    };
+    let user = match row.user_id {
+        Value::Integer(id) if id != 0 => id.to_string(),
+        _ => "N/A".to_owned(),
+    };
+    let query = row.query.text().map(text).unwrap_or_default();
+    let signature = match row.hmac_signature.text().map(text) {
+        Some(signature) if !signature.is_empty() => cut(&signature, 16) + "...",
+        _ => "N/A".to_owned(),
+    };
+    let is_verified = match row.is_verified {
+        Value::Bool(truth) => truth,
+        Value::Integer(number) => number != 0,
+        _ => false,
+    };
+    let chain = if row.entry_hash.is_blank() {
+        "Legacy"
+    } else {
+        "Chained"
+    };
+    let shortened = match query.chars().nth(100) {
+        Some(_) => cut(&query, 100) + "...",
+        None => query,
+    };
+    let domain = row.domain.text().map(text).unwrap_or_default();
+    let fields = [
+        row.id.to_string(),
+        time,
+        user,
+        shortened,
+        domain,
+        if is_verified { "Yes" } else { "No" }.to_owned(),
+        signature,
+        chain.to_owned(),
+    ];
+    fields.map(|field| quoted(&field)).join(",") + "\r\n"
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn cut(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
+}
+
+/// Quoted where it has to be, and only there.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
