@@ -5,3 +5,14 @@
 
 pub mod criteria;
 pub mod model;
+mod names;
+pub mod ocsf;
+pub mod oscal;
+
+use self::model::{Control, Table};
+
+/// Where an auditor pack has a table of a control, as CSV.
+#[must_use]
+pub fn table_file(control: &Control, table: &Table) -> String {
+    format!("tables/{}-{}.csv", control.id, table.name)
+}
