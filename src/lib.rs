@@ -40,6 +40,8 @@ pub mod metrics;
 #[cfg(feature = "cli")]
 pub mod objects;
 #[cfg(feature = "cli")]
+pub mod pack;
+#[cfg(feature = "cli")]
 pub mod private;
 #[cfg(feature = "cli")]
 pub mod progress;
