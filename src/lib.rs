@@ -48,6 +48,8 @@ pub mod objects;
 #[cfg(feature = "cli")]
 pub mod operators;
 #[cfg(feature = "cli")]
+pub mod pack;
+#[cfg(feature = "cli")]
 pub mod private;
 #[cfg(feature = "cli")]
 pub mod progress;

@@ -15,6 +15,7 @@
 //! | [`tree_head`] | the statement about one trail: size, root, newest entry, time |
 //! | [`inventory`] | the statement about all trails at once |
 //! | [`proof`] | files that prove an entry, or that a trail only grew, to whoever has the public key |
+//! | [`sample`] | draws entries at random, such that anybody can draw the same again |
 //!
 //! The formats are C2SP's, so that other tools read them as well. Nothing here reads a file, a database or a clock, nor
 //! knows where anchors are kept. All parsers bound what they read, refuse whatever is not in the one canonical form, and
@@ -29,5 +30,6 @@ mod lines;
 pub mod merkle;
 pub mod note;
 pub mod proof;
+pub mod sample;
 pub mod tiles;
 pub mod tree_head;

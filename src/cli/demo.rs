@@ -297,7 +297,11 @@ fn show(kind: &str, outcome: Value) -> anyhow::Result<()> {
             say(|out| checklist::write(out, &checklist))
         }
         "drill" => say(|out| {
-            let word = if outcome["passed"] == true { "passed" } else { "did not pass" };
+            let word = if outcome["passed"] == true {
+                "passed"
+            } else {
+                "did not pass"
+            };
             writeln!(
                 out,
                 "backup {} was restored into a scratch database and compared: the drill {word}",

@@ -4,6 +4,7 @@ mod anchor;
 mod anchors;
 mod archive;
 mod audit;
+mod audit_pack;
 mod checklist;
 mod config;
 mod connect;
@@ -25,6 +26,7 @@ mod migrate;
 mod progress;
 mod report;
 mod run;
+mod sample;
 mod schedules;
 mod schema;
 mod store;
@@ -110,6 +112,11 @@ enum Command {
     Anchor(anchor::Arguments),
     /// Check proofs of an anchored trail, offline
     Audit(audit::Arguments),
+    /// Make packs for auditors, and check them offline
+    AuditPack(audit_pack::Arguments),
+    /// Draw entries at random, as packs do, such that anybody draws the same
+    #[command(after_help = sample::AFTER)]
+    Sample(sample::Arguments),
     /// Make a key that signs anchors
     #[command(after_help = keygen::AFTER)]
     Keygen(keygen::Arguments),
@@ -160,6 +167,8 @@ pub fn run() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Anchor(arguments) => anchor::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::AuditPack(arguments) => audit_pack::run(&arguments),
+        Command::Sample(arguments) => sample::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),
         Command::Erase(arguments) => erase::run(&arguments),

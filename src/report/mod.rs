@@ -14,9 +14,20 @@ pub mod criteria;
 pub mod facts;
 mod gather;
 pub mod model;
+mod names;
+pub mod ocsf;
+pub mod oscal;
 mod own;
 pub mod produce;
 mod qwed;
 pub mod render;
 
 pub use gather::{Sources, make};
+
+use self::model::{Control, Table};
+
+/// Where an auditor pack has a table of a control, as CSV.
+#[must_use]
+pub fn table_file(control: &Control, table: &Table) -> String {
+    format!("tables/{}-{}.csv", control.id, table.name)
+}

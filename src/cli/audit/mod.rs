@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
 }
 
-fn public_keys(arguments: &[String]) -> Result<Vec<VerifierKey>, Failure> {
+pub(super) fn public_keys(arguments: &[String]) -> Result<Vec<VerifierKey>, Failure> {
     arguments.iter().map(|key| public_key(key)).collect()
 }
 
