@@ -1,7 +1,7 @@
 //! Reports that were made, and what verifications came to.
 
 use serde_json::Value;
-use sqlx::{Column, Row, TypeInfo, any::AnyRow};
+use sqlx::{Row, TypeInfo, ValueRef, any::AnyRow};
 
 use super::{StateError, Store, Tx, column};
 
@@ -185,12 +185,19 @@ fn report(row: &AnyRow) -> Result<ReportRow, StateError> {
     })
 }
 
-/// Whole numbers and text; whatever is neither is null.
+/// Whole numbers and text; whatever is neither is null. A column that is computed has no type of its own, so each value tells its own.
 fn values(row: &AnyRow) -> Result<Vec<Value>, StateError> {
-    let value = |cell: &<sqlx::Any as sqlx::Database>::Column| match cell.type_info().name() {
-        "TEXT" => Ok(column::<Option<String>>(row, cell.name())?.map_or(Value::Null, Value::from)),
-        "NULL" => Ok(Value::Null),
-        _ => Ok(column::<Option<i64>>(row, cell.name())?.map_or(Value::Null, Value::from)),
+    let value = |index: usize| {
+        let raw = row.try_get_raw(index)?;
+        if raw.is_null() {
+            return Ok(Value::Null);
+        }
+        Ok(match raw.type_info().name() {
+            "TEXT" => row.try_get::<String, _>(index)?.into(),
+            _ => row.try_get::<i64, _>(index)?.into(),
+        })
     };
-    row.columns().iter().map(value).collect()
+    let values = (0..row.len()).map(value);
+    let values: Result<_, sqlx::Error> = values.collect();
+    values.map_err(|error| StateError::Corrupt(format!("an unexpected value: {error}")))
 }

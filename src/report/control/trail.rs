@@ -142,7 +142,7 @@ pub(super) fn control(facts: &Facts) -> Control {
     days(facts, &mut draft);
     draft.judge(
         "Every entry is as it was written, and none is missing from what was anchored.",
-        "See docs/runbooks and \"trailkeeper verify\": keep the database as it is, find the entries named, and compare with a backup (\"trailkeeper archive restore\").",
+        "See docs/verification.md and \"trailkeeper verify\": keep the database as it is, find the entries named, and compare with a backup (\"trailkeeper archive restore\").",
         "It does not show that QWED recorded every request, nor that entries newer than the last anchor were not removed. Whoever holds the signing key can write new entries.",
     )
 }

@@ -64,7 +64,10 @@ fn what_may_be_left_out_has_its_default() {
 fn what_ships_is_valid_and_says_what_is_the_default() {
     for (file_name, text) in SHIPPED {
         let schedule = Schedule::parse(Path::new(file_name), text).unwrap();
-        assert_eq!(schedule.misfire.window_hours, WINDOW_HOURS_DEFAULT);
+        // The model for others says what is the default; what is rarer may be made up for longer.
+        let is_model = schedule.name == "nightly_verification";
+        let window = schedule.misfire.window_hours;
+        assert!(window == WINDOW_HOURS_DEFAULT || (!is_model && window > WINDOW_HOURS_DEFAULT));
         // What is commented out is valid too.
         let shown = text.replace("# priority = 0", "priority = 0");
         Schedule::parse(Path::new(file_name), &shown).unwrap();
