@@ -1,10 +1,16 @@
 //! Entries beside the leaves that the newest anchor has of them.
+//!
+//! Tiles are read before the rows that they cover: while PostgreSQL's rows are handed out, a runtime drives the connection on the
+//! same thread, and nothing else can be waited for.
+
+use std::collections::VecDeque;
 
 use crate::{
     checkpoint::{
         anchored::{Anchored, KeptLeaf},
         tiles::{Tree, WIDTH},
     },
+    qwed::IdRange,
     trail::{payload::PayloadHasher, row::Row},
 };
 
@@ -44,12 +50,16 @@ impl Leaf {
     }
 }
 
-/// Looks up leaves of one organisation in order of id; one tile is in memory.
+/// A tile's number, and its leaves, or why they cannot be had.
+type Tile = (u64, Result<Vec<KeptLeaf>, String>);
+
+/// Looks up leaves of one organisation in order of id; the tiles of one range of ids are in memory.
 pub(super) struct Leaves<'a> {
     anchored: Option<(&'a Anchored, &'a Tree)>,
     organization_id: i64,
     hasher: PayloadHasher,
-    tile: Option<(u64, Result<Vec<KeptLeaf>, String>)>,
+    /// One after the other.
+    tiles: VecDeque<Tile>,
 }
 
 impl<'a> Leaves<'a> {
@@ -59,7 +69,7 @@ impl<'a> Leaves<'a> {
             anchored: tree,
             organization_id,
             hasher: PayloadHasher::default(),
-            tile: None,
+            tiles: VecDeque::new(),
         }
     }
 
@@ -68,20 +78,33 @@ impl<'a> Leaves<'a> {
         self.anchored.map(|(anchored, _)| anchored.number)
     }
 
-    /// What the anchor says of this entry.
+    /// Reads the tiles that cover this range, which begins behind the one before. Waits for our database.
+    pub(super) fn prepare(&mut self, range: IdRange) {
+        let Some((anchored, tree)) = self.anchored.filter(|(_, tree)| range.low <= tree.last_id)
+        else {
+            self.tiles.clear();
+            return;
+        };
+        let first = tree.tile_of(range.low);
+        let last = tree.tile_of(range.high.min(tree.last_id));
+        self.tiles.retain(|(tile, _)| *tile >= first);
+        let next = self.tiles.back().map_or(first, |(tile, _)| tile + 1);
+        for tile in next..=last {
+            let kept = anchored.kept(self.organization_id, tile);
+            self.tiles.push_back((tile, kept));
+        }
+    }
+
+    /// What the anchor says of this entry, which lies in the range that was prepared.
     pub(super) fn of(&mut self, row: &Row<'_>) -> Leaf {
-        let Some((anchored, tree)) = self.anchored else {
+        let Some((_, tree)) = self.anchored.filter(|(_, tree)| row.id <= tree.last_id) else {
             return Leaf::NotYet;
         };
-        if row.id > tree.last_id {
-            return Leaf::NotYet;
-        }
         let wanted = tree.tile_of(row.id);
-        if self.tile.as_ref().is_none_or(|(tile, _)| *tile != wanted) {
-            let kept = anchored.kept(self.organization_id, wanted);
-            self.tile = Some((wanted, kept));
-        }
-        let Some((_, Ok(leaves))) = &self.tile else {
+        let first = self.tiles.front().map_or(wanted, |(tile, _)| *tile);
+        let at = usize::try_from(wanted.saturating_sub(first)).unwrap_or(usize::MAX);
+        let tile = self.tiles.get(at).filter(|(tile, _)| *tile == wanted);
+        let Some((_, Ok(leaves))) = tile else {
             return Leaf::Unreadable;
         };
         match leaves.binary_search_by_key(&row.id, |leaf| leaf.id) {

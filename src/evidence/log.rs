@@ -139,15 +139,17 @@ fn full(
 ) -> Result<Written, EvidenceError> {
     let mut lines = Vec::new();
     put_line(&mut lines, COLUMNS);
-    let mut leaves = Leaves::new(trail.anchored, asked.organization_id);
+    let leaves = Leaves::new(trail.anchored, asked.organization_id);
     let anchor = leaves.anchor();
+    let mut judged = JudgedLines { lines, leaves };
     let mut written = Written { anchor, ..none() };
     let mut verdicts = [0_u64; 5];
     if let Some(range) = range {
         let id = asked.organization_id;
         let mut walk = Walk::begin(&mut reader, trail.ring, id, range.low)?;
         let within = Within::new(asked.period);
-        let visit = |lines: &mut Vec<u8>, row: &Row<'_>| {
+        let visit = |gathered: &mut JudgedLines<'_>, row: &Row<'_>| {
+            let JudgedLines { lines, leaves } = gathered;
             // Also where it is not asked for: the next one refers to it.
             let judged = walk.judge(row);
             if !within.holds(row.timestamp) {
@@ -158,11 +160,11 @@ fn full(
             written.erased += u64::from(row.erased.is_some());
             verdicts[verdict as usize] += 1;
         };
-        each(&mut reader, trail, id, range, &mut lines, visit, |lines| {
-            out.write_all(lines)
+        each(&mut reader, trail, id, range, &mut judged, visit, |it| {
+            out.write_all(&it.lines)
         })?;
     }
-    out.write_all(&lines)?;
+    out.write_all(&judged.lines)?;
     for verdict in [
         EntryVerdict::Verified,
         EntryVerdict::Erased,
@@ -215,16 +217,28 @@ trait Gathers {
     /// Bytes that wait.
     fn bytes(&self) -> usize;
     /// Forgets lines that were passed on.
-    fn passed(&mut self);
+    fn passed(&mut self) {}
+    /// Gets ready for the rows of a window.
+    fn prepare(&mut self, _: IdRange) {}
 }
 
-impl Gathers for Vec<u8> {
+/// Lines, and what they are made with.
+struct JudgedLines<'a> {
+    lines: Vec<u8>,
+    leaves: Leaves<'a>,
+}
+
+impl Gathers for JudgedLines<'_> {
     fn bytes(&self) -> usize {
-        self.len()
+        self.lines.len()
     }
 
     fn passed(&mut self) {
-        self.clear();
+        self.lines.clear();
+    }
+
+    fn prepare(&mut self, window: IdRange) {
+        self.leaves.prepare(window);
     }
 }
 
@@ -232,8 +246,6 @@ impl Gathers for NewestFirst<'_> {
     fn bytes(&self) -> usize {
         self.waiting_bytes()
     }
-
-    fn passed(&mut self) {}
 }
 
 /// Hands the organisation's rows in `range` to `visit` in windows, and what it gathered to `pass` when no statement is open: on
@@ -256,6 +268,7 @@ fn each<G: Gathers>(
         }
         let high = low.saturating_add_unsigned(width - 1).min(range.high);
         let window = IdRange { low, high };
+        gathered.prepare(window);
         let (mut rows, before) = (0, gathered.bytes());
         reader.read(Some(organization_id), window, |row| {
             rows += 1;

@@ -201,6 +201,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         /// However many runs there are, and however long lines.
         #[test]
         fn the_newest_come_first(
