@@ -1,4 +1,4 @@
-//! QWED's CSV export, as Python's `csv` module writes it.
+//! QWED's CSV export.
 //!
 //! Two passes: the first learns ids and times, the second reads the rows in the order in which they are written. So memory holds
 //! sixteen bytes for each entry and no more than a page of rows, and no cursor stays open.
@@ -15,13 +15,12 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::super::{Fault, api::Api, body::typed};
 use crate::{
+    evidence::qwed_profile::{put_log, put_log_head},
     qwed::{IdRange, Period, ReadError, Reader},
-    trail::row::{Row, Value},
+    trail::row::Row,
 };
 
 const MEDIA: &str = "text/csv; charset=utf-8";
-const HEADINGS: &str =
-    "ID,Timestamp,User ID,Query,Domain,Is Verified,HMAC Signature,Chain Status\r\n";
 const MICROS: i64 = 30 * 86_400_000_000;
 /// Rows that are read at a time.
 const PAGE: usize = 500;
@@ -138,8 +137,10 @@ fn write(
     order: &[i64],
     sender: &Sender<Bytes>,
 ) -> Result<bool, ReadError> {
-    let send = |text: String| sender.blocking_send(Bytes::from(text)).is_ok();
-    if !send(HEADINGS.to_owned()) {
+    let send = |lines: Vec<u8>| sender.blocking_send(Bytes::from(lines)).is_ok();
+    let mut head = Vec::new();
+    put_log_head(&mut head);
+    if !send(head) {
         return Ok(false);
     }
     for page in order.chunks(PAGE) {
@@ -148,7 +149,7 @@ fn write(
             continue;
         };
         let range = IdRange { low, high };
-        let mut lines: HashMap<i64, String> = HashMap::with_capacity(page.len());
+        let mut lines: HashMap<i64, Vec<u8>> = HashMap::with_capacity(page.len());
         if range.width() <= WIDE {
             reader.read(Some(organization_id), range, |row| {
                 lines.insert(row.id, line(row));
@@ -161,8 +162,8 @@ fn write(
             }
         }
         // One that is not there any more was removed meanwhile.
-        let text: String = page.iter().filter_map(|id| lines.remove(id)).collect();
-        if !send(text) {
+        let lines = page.iter().filter_map(|id| lines.remove(id));
+        if !send(lines.flatten().collect()) {
             return Ok(false);
         }
     }
@@ -170,63 +171,8 @@ fn write(
 }
 
 /// A row as QWED's exporter writes it.
-fn line(row: &Row<'_>) -> String {
-    let mut iso = Vec::new();
-    let is_time = row.timestamp.write_iso(&mut iso);
-    let time = match is_time {
-        true => text(&iso) + "+00:00",
-        false => String::new(),
-    };
-    let user = match row.user_id {
-        Value::Integer(id) if id != 0 => id.to_string(),
-        _ => "N/A".to_owned(),
-    };
-    let query = row.query.text().map(text).unwrap_or_default();
-    let signature = match row.hmac_signature.text().map(text) {
-        Some(signature) if !signature.is_empty() => cut(&signature, 16) + "...",
-        _ => "N/A".to_owned(),
-    };
-    let is_verified = match row.is_verified {
-        Value::Bool(truth) => truth,
-        Value::Integer(number) => number != 0,
-        _ => false,
-    };
-    let chain = if row.entry_hash.is_blank() {
-        "Legacy"
-    } else {
-        "Chained"
-    };
-    let shortened = match query.chars().nth(100) {
-        Some(_) => cut(&query, 100) + "...",
-        None => query,
-    };
-    let domain = row.domain.text().map(text).unwrap_or_default();
-    let fields = [
-        row.id.to_string(),
-        time,
-        user,
-        shortened,
-        domain,
-        if is_verified { "Yes" } else { "No" }.to_owned(),
-        signature,
-        chain.to_owned(),
-    ];
-    fields.map(|field| quoted(&field)).join(",") + "\r\n"
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn cut(text: &str, characters: usize) -> String {
-    text.chars().take(characters).collect()
-}
-
-/// Quoted where it has to be, and only there.
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\r', '\n']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
+fn line(row: &Row<'_>) -> Vec<u8> {
+    let mut line = Vec::new();
+    put_log(&mut line, row);
+    line
 }
