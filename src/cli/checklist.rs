@@ -10,9 +10,8 @@ use super::{
     Exit, Failure,
     anchors::runtime,
     config::Input,
-    events::database_url,
     progress::watch,
-    store::load,
+    store::{load, qwed_url},
     table::visible,
     text::{BAD, DOUBTFUL, FAINT, GOOD},
     verify::{Format, print, print_json},
@@ -55,7 +54,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let input = &arguments.input;
     let config = load(input.config.as_deref())?;
-    let qwed = database_url(arguments.database.as_deref(), &config);
+    let qwed = qwed_url(arguments.database.as_deref(), &config);
     let keys = anchor::public_keys(&config.anchor_key_file(), &config.anchors.public_keys);
     let keys = keys.map_err(Failure::could_not_check)?;
     let ring = config.key_ring(|name| env::var_os(name));

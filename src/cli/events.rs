@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
@@ -13,15 +13,14 @@ use super::{
     config::Input,
     ledger::with_scribe,
     progress::watch,
-    store::{load, with_store},
+    store::{load, qwed_url, with_store},
     table::{Cell, table, visible},
     verify::{Format, print, print_json},
 };
 use crate::{
     clock::Clock,
-    config::{Config, Secret, parse_micros},
+    config::parse_micros,
     progress::Progress,
-    qwed::url::DatabaseUrl,
     reviews::{self, Event, NewReview, Noted, ReviewError, Survey},
     state::StateError,
 };
@@ -96,14 +95,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
 }
 
-pub(super) fn database_url(given: Option<&str>, config: &Config) -> anyhow::Result<DatabaseUrl> {
-    let configured = config.qwed_url().map(Secret::expose);
-    let url = given
-        .or(configured)
-        .context("which database? Give --database URL, or set DATABASE_URL as for QWED")?;
-    Ok(url.parse()?)
-}
-
 fn failure(error: ReviewError) -> Failure {
     match error {
         ReviewError::Refused(_) => Failure::usage(error),
@@ -115,7 +106,7 @@ fn failure(error: ReviewError) -> Failure {
 fn list(arguments: &List) -> Result<Exit, Failure> {
     let input = &arguments.input;
     let config = load(input.config.as_deref())?;
-    let url = database_url(arguments.database.as_deref(), &config).map_err(Failure::usage)?;
+    let url = qwed_url(arguments.database.as_deref(), &config).map_err(Failure::usage)?;
     let reviews = with_store(input.config.as_deref(), async |config, store| {
         let keys = Sources::configured(config)?.keys;
         Ok(reviews::all(store, &config.anchors.origin, &keys).await?)
@@ -169,7 +160,7 @@ fn write_list(out: &mut dyn Write, survey: &Survey) -> io::Result<()> {
 fn review(arguments: &Review) -> Result<Exit, Failure> {
     let input = &arguments.input;
     let config = load(input.config.as_deref())?;
-    let url = database_url(arguments.database.as_deref(), &config).map_err(Failure::usage)?;
+    let url = qwed_url(arguments.database.as_deref(), &config).map_err(Failure::usage)?;
     let micros = parse_micros(&arguments.until);
     let until = micros.and_then(|micros| Timestamp::from_microsecond(micros).ok());
     let until = until.ok_or_else(|| {

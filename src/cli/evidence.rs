@@ -3,29 +3,27 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::{
     Exit, Failure,
     anchors::{Anchors, Sources, runtime},
     config::Input,
-    ledger::{actor, record},
+    ledger::note_export,
     progress::watch,
-    store::{block_on, load},
+    store::{load, qwed_url},
     table::visible,
     text::{DOUBTFUL, FAINT},
     verify::{Format, print, print_json},
 };
 use crate::{
     anchor::{self, Loaded},
-    checkpoint::note::SecretKey,
     clock::Clock,
-    config::{Config, Secret, parse_micros},
+    config::{Config, parse_micros},
     evidence::{self, Asked, Content, EvidenceError, Manifest, Order, Profile},
     ledger::Act,
     progress::Progress,
-    qwed::{Period, url::DatabaseUrl},
+    qwed::Period,
     state::{Found, Store},
     tombstones::Graveyard,
     trail::keys::KeyRing,
@@ -114,7 +112,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let config = load(input.config.as_deref())?;
     let now = Clock.now();
     let asked = asked(arguments)?.with_qweds_period(now);
-    let url = database_url(arguments, &config)?;
+    let url = qwed_url(arguments.database.as_deref(), &config).map_err(Failure::usage)?;
     let content = Content::from(arguments.content);
     let ring = ring(&config, &asked, content)?;
     // Before anything is made: whoever has the key wants the entry.
@@ -168,7 +166,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         EvidenceError::Exists(_) | EvidenceError::NoOrganization(_) => Failure::usage(error),
         _ => Failure::could_not_check(error),
     })?;
-    note(&config, key.as_ref(), &manifest)?;
+    let act = Act::ExportEvidence;
+    note_export(&config, key.as_ref(), "export evidence", act, &manifest)?;
     match input.format {
         Format::Json => print_json(&manifest)?,
         Format::Text => print_text(arguments, &manifest)?,
@@ -211,33 +210,6 @@ fn ring(config: &Config, asked: &Asked, content: Content) -> Result<KeyRing, Fai
             .map_err(Failure::could_not_check),
         _ => Ok(KeyRing::new(Vec::new())),
     }
-}
-
-fn database_url(arguments: &Arguments, config: &Config) -> Result<DatabaseUrl, Failure> {
-    let configured = config.qwed_url().map(Secret::expose);
-    let url = arguments.database.as_deref().or(configured);
-    let url = url
-        .context("which database? Give --database URL, or set DATABASE_URL as for QWED")
-        .map_err(Failure::usage)?;
-    url.parse().map_err(Failure::usage)
-}
-
-/// Adds the export to the ledger, if this machine has the key.
-fn note(config: &Config, key: Option<&SecretKey>, manifest: &Manifest) -> Result<(), Failure> {
-    if key.is_none() {
-        return Ok(());
-    }
-    let noted = block_on(async {
-        let store = Store::open(config.state_url().expose(), config.state.max_connections).await?;
-        store.prepare().await?;
-        let (actor, detail) = (actor("export evidence"), serde_json::to_value(manifest)?);
-        let recorded = record(&store, config, key, &actor, Act::ExportEvidence, detail).await;
-        store.close().await;
-        recorded
-    })?;
-    noted
-        .context("the export is complete, and the ledger does not have it")
-        .map_err(Failure::could_not_check)
 }
 
 fn print_text(arguments: &Arguments, manifest: &Manifest) -> Result<(), Failure> {

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use tokio::runtime::Handle;
 
@@ -12,23 +11,21 @@ use super::{
     anchors::runtime,
     config::Input,
     evidence,
-    ledger::{actor, record},
+    ledger::note_export,
     progress::watch,
-    store::{block_on, load},
+    store::{load, qwed_url},
     table::{table, visible},
     text::FAINT,
     verify::{Format, print, print_json},
 };
 use crate::{
     anchor,
-    checkpoint::note::SecretKey,
     clock::Clock,
-    config::{Config, Secret},
+    config::Config,
     export::{self, Asked, ExportError, Made, Notice, OwnRecords, Source, Target},
     jobs::own_records,
     ledger::Act,
     progress::Progress,
-    qwed::url::DatabaseUrl,
     state::{Found, Store, masked},
 };
 
@@ -111,7 +108,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 fn subject(arguments: &SubjectArguments) -> Result<Exit, Failure> {
     let SubjectArguments { input, out, .. } = arguments;
     let config = load(input.config.as_deref())?;
-    let url = database_url(arguments, &config)?;
+    let url = qwed_url(arguments.database.as_deref(), &config).map_err(Failure::usage)?;
     // Before anything is made: whoever has the key wants the entry.
     let key = anchor::load_key(&config.anchor_key_file()).map_err(Failure::could_not_check)?;
     let asked = arguments.asked.asked();
@@ -147,7 +144,7 @@ fn subject(arguments: &SubjectArguments) -> Result<Exit, Failure> {
             masked(config.state_url().expose())
         );
     }
-    note(&config, key.as_ref(), &made)?;
+    note_export(&config, key.as_ref(), "export subject", Act::Export, &made)?;
     match input.format {
         Format::Json => print_json(&made)?,
         Format::Text => print_text(arguments, &made)?,
@@ -173,33 +170,6 @@ async fn own_records(
         handle,
         Clock.now(),
     )))
-}
-
-fn database_url(arguments: &SubjectArguments, config: &Config) -> Result<DatabaseUrl, Failure> {
-    let configured = config.qwed_url().map(Secret::expose);
-    let url = arguments.database.as_deref().or(configured);
-    let url = url
-        .context("which database? Give --database URL, or set DATABASE_URL as for QWED")
-        .map_err(Failure::usage)?;
-    url.parse().map_err(Failure::usage)
-}
-
-/// Adds the export to the ledger, if this machine has the key.
-fn note(config: &Config, key: Option<&SecretKey>, made: &Made) -> Result<(), Failure> {
-    if key.is_none() {
-        return Ok(());
-    }
-    let noted = block_on(async {
-        let store = Store::open(config.state_url().expose(), config.state.max_connections).await?;
-        store.prepare().await?;
-        let (actor, detail) = (actor("export subject"), serde_json::to_value(made)?);
-        let recorded = record(&store, config, key, &actor, Act::Export, detail).await;
-        store.close().await;
-        recorded
-    })?;
-    noted
-        .context("the export is complete, and the ledger does not have it")
-        .map_err(Failure::could_not_check)
 }
 
 fn print_text(arguments: &SubjectArguments, made: &Made) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,7 +12,7 @@ use super::{
     Exit, Failure,
     anchors::Sources,
     config::Input,
-    store::with_store,
+    store::{block_on, with_store},
     table::{table, visible},
     text::{BAD, GOOD},
     verify::{Format, print, print_json},
@@ -125,6 +126,30 @@ pub(super) async fn record(
         now: Clock.now(),
     };
     Ok(scribe.note(store, act, detail).await?)
+}
+
+/// Adds an export to the ledger, if this machine has the key.
+pub(super) fn note_export(
+    config: &Config,
+    key: Option<&SecretKey>,
+    command: &str,
+    act: Act,
+    detail: &impl Serialize,
+) -> Result<(), Failure> {
+    if key.is_none() {
+        return Ok(());
+    }
+    let noted = block_on(async {
+        let store = Store::open(config.state_url().expose(), config.state.max_connections).await?;
+        store.prepare().await?;
+        let (actor, detail) = (actor(command), serde_json::to_value(detail)?);
+        let recorded = record(&store, config, key, &actor, act, detail).await;
+        store.close().await;
+        recorded
+    })?;
+    noted
+        .context("the export is complete, and the ledger does not have it")
+        .map_err(Failure::could_not_check)
 }
 
 #[derive(Serialize)]

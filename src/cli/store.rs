@@ -2,14 +2,26 @@
 
 use std::path::Path;
 
+use anyhow::Context;
+
 use super::Failure;
 use crate::{
-    config::{Config, Environment, Loaded},
+    config::{Config, Environment, Loaded, Secret},
+    qwed::url::DatabaseUrl,
     state::{StateError, Store},
 };
 
 pub(super) fn load(config: Option<&Path>) -> Result<Config, Failure> {
     Config::load(config, &Environment::of_process()).map_err(Failure::usage)
+}
+
+/// QWED's database: as an option gives it, or as it is configured.
+pub(super) fn qwed_url(given: Option<&str>, config: &Config) -> anyhow::Result<DatabaseUrl> {
+    let configured = config.qwed_url().map(Secret::expose);
+    let url = given
+        .or(configured)
+        .context("which database? Give --database URL, or set DATABASE_URL as for QWED")?;
+    Ok(url.parse()?)
 }
 
 /// Runs what a command waits for.

@@ -4,19 +4,20 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::{
     Exit, Failure,
     anchors::{Anchors, Opener, Sources, archived},
-    progress, text, verify_ledger,
+    progress,
+    store::qwed_url,
+    text, verify_ledger,
 };
 use crate::{
     backup::{BackupError, Vouchers},
     clock::Clock,
-    config::{Config, ConfigError, Environment, Secret, parse_micros},
+    config::{Config, ConfigError, Environment, parse_micros},
     progress::Progress,
     qwed::{Database, Period, url::DatabaseUrl},
     state::masked,
@@ -135,7 +136,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let environment = Environment::of_process();
     let config = Config::load(arguments.config.as_deref(), &environment).map_err(Failure::usage)?;
     let period = period(arguments)?;
-    let url = database_url(arguments, &config)?;
+    let url = qwed_url(arguments.database.as_deref(), &config).map_err(Failure::usage)?;
     let ring = config
         .key_ring(|name| environment.get(name))
         .map_err(|error| match error {
@@ -188,16 +189,6 @@ fn period(arguments: &Arguments) -> Result<Period, Failure> {
         ))),
         _ => Ok(period),
     }
-}
-
-fn database_url(arguments: &Arguments, config: &Config) -> Result<DatabaseUrl, Failure> {
-    let url = arguments
-        .database
-        .as_deref()
-        .or_else(|| config.qwed_url().map(Secret::expose))
-        .context("which database? Give --database URL, or set DATABASE_URL as for QWED")
-        .map_err(Failure::usage)?;
-    url.parse().map_err(Failure::usage)
 }
 
 fn trails(
