@@ -40,6 +40,8 @@ pub(super) struct Arguments {
 enum Rendering {
     /// One file that needs no network
     Html,
+    /// Tagged PDF (PDF/A-2a, PDF/UA-1)
+    Pdf,
     /// Each table that a control has
     Csv,
 }
@@ -49,6 +51,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let output = &arguments.output;
     match arguments.format {
         Rendering::Html => write(output, render::html(&report).as_bytes())?,
+        Rendering::Pdf => {
+            let pdf = render::pdf(&report).map_err(Failure::could_not_check)?;
+            write(output, &pdf)?;
+        }
         Rendering::Csv => {
             for (name, table) in render::csv_files(&report) {
                 let mut csv = Vec::new();

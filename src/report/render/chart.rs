@@ -194,16 +194,24 @@ fn plot(
     let widest = ticks.iter().map(|it| shown(*it).chars().count()).max();
     let margin = (widest.unwrap_or(1) as f32 * CHARACTER * FONT_SIZE) + 8.0;
 
-    let labels: Vec<_> = chart.labels.iter().map(|it| short(it)).collect();
+    // Dates may be left out, names may not: they are cut until they fit, as long as something is left of them.
+    let room = (WIDTH - margin) / chart.labels.len() as f32;
+    let fitting = ((room - 6.0) / (CHARACTER * FONT_SIZE)) as usize;
+    let most = match chart.labels.iter().all(|it| is_date(it)) {
+        false if fitting >= 5 => fitting.min(LABEL_CHARACTERS),
+        _ => LABEL_CHARACTERS,
+    };
+    let labels: Vec<_> = chart.labels.iter().map(|it| short(it, most)).collect();
     let longest = labels.iter().map(|it| it.chars().count()).max();
-    let room = (WIDTH - margin) / labels.len() as f32;
-    let needed = longest.unwrap_or(1) as f32 * CHARACTER * FONT_SIZE + 8.0;
+    let needed = longest.unwrap_or(1) as f32 * CHARACTER * FONT_SIZE + 6.0;
     // Every so many labels fit beside each other.
     let every = (needed / room).ceil().max(1.0) as usize;
     let places: Vec<f64> = (0..labels.len())
         .step_by(every)
         .map(|it| it as f64 + 0.5)
         .collect();
+    // The last one is wider than its bar.
+    let overhang = ((needed - room) / 2.0).max(2.0);
 
     let area = recorder.into_drawing_area();
     let x = Axis {
@@ -216,7 +224,7 @@ fn plot(
     };
     let mut context = ChartBuilder::on(&area)
         .margin_top(fine(8.0))
-        .margin_right(fine(2.0))
+        .margin_right(fine(overhang))
         .set_label_area_size(LabelAreaPosition::Left, fine(margin))
         .set_label_area_size(LabelAreaPosition::Bottom, fine(20.0))
         .build_cartesian_2d(x, y)?;
@@ -245,13 +253,17 @@ fn fine(units: f32) -> u32 {
     (units * FINE) as u32
 }
 
+fn is_date(label: &str) -> bool {
+    label.parse::<jiff::civil::Date>().is_ok()
+}
+
 /// A label that leaves room to others.
-fn short(label: &str) -> String {
+fn short(label: &str, most: usize) -> String {
     let label = Shown::text(label).as_str().replace('\n', " ");
-    if label.chars().count() <= LABEL_CHARACTERS {
+    if label.chars().count() <= most {
         return label;
     }
-    let mut cut: String = label.chars().take(LABEL_CHARACTERS - 1).collect();
+    let mut cut: String = label.chars().take(most - 1).collect();
     cut.push('…');
     cut
 }

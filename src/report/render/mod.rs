@@ -8,7 +8,9 @@ mod chart;
 mod csv;
 mod html;
 mod page;
+mod pdf;
 mod text;
 
 pub use csv::{csv, csv_files};
 pub use html::html;
+pub use pdf::{PdfError, pdf};

@@ -268,7 +268,7 @@ fn measured(measures: &[Measure], parent: &str, anchors: &mut Anchors) -> Option
         anchor: anchors.take(&format!("{parent}-measured")),
         title: Shown::text("Measured"),
         extent: String::new(),
-        columns: vec![column("What"), column("Value"), column("Unit")],
+        columns: vec![column("What"), column("Value")],
         rows: measures.iter().map(cells).collect(),
     };
     (!measures.is_empty()).then(table)

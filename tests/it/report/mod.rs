@@ -1,4 +1,7 @@
 //! Reports.
 
+mod dom;
+mod pdf;
 mod render;
 mod sample;
+mod style;
