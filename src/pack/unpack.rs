@@ -2,7 +2,7 @@
 //! the file has to belong to a member or to the directory of members.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read, Seek, SeekFrom};
 
 use sha2::{Digest as _, Sha256};
 use zip::{CompressionMethod, ZipArchive, read::ZipFile};
@@ -12,10 +12,14 @@ use crate::objects::Digest;
 
 /// The longest name of a file.
 const MAX_NAME_BYTES: usize = 255;
-/// The longest directory entry of a member: its fixed part, its name, and the fields of a zip with 64-bit numbers.
-const MAX_ENTRY_BYTES: u64 = 46 + MAX_NAME_BYTES as u64 + 64;
-/// The longest end of a zip: both records of it and the locator.
-const MAX_END_BYTES: u64 = 56 + 20 + 22;
+/// A member's entry in the directory at the end, without its name.
+const ENTRY_BYTES: u64 = 46;
+/// Behind the name, the sizes of a large file.
+const MAX_EXTRA_BYTES: u64 = 32;
+/// The record that a zip ends with, where it has no comment.
+const END_BYTES: usize = 22;
+/// What stands in that record in place of numbers that do not fit into it.
+const TOO_LARGE: u32 = u32::MAX;
 
 /// Whether a pack may have a file of this name: parts of letters, digits and `-_.=+`, separated by `/`, none of which begins
 /// with a dot. So no name leads out of the directory that it is extracted to.
@@ -38,11 +42,12 @@ impl Unpacked {
     ///
     /// # Errors
     /// If it is no zip, or cannot be read.
-    pub(super) fn open(file: File) -> Result<Result<Self, String>, PackError> {
+    pub(super) fn open(mut file: File) -> Result<Result<Self, String>, PackError> {
         let length = file.metadata()?.len();
+        let end = last_record(&mut file, length)?;
         let mut zip =
             ZipArchive::new(file).map_err(|error| PackError::NotAPack(error.to_string()))?;
-        Ok(examine(&mut zip, length).map(|names| Self { zip, names }))
+        Ok(examine(&mut zip, length, end).map(|names| Self { zip, names }))
     }
 
     /// A file that is small enough to be read whole.
@@ -116,7 +121,38 @@ impl Unpacked {
     }
 }
 
-fn examine(zip: &mut ZipArchive<File>, length: u64) -> Result<Vec<String>, String> {
+/// The last bytes of the file.
+fn last_record(file: &mut File, length: u64) -> io::Result<[u8; END_BYTES]> {
+    let mut end = [0; END_BYTES];
+    if length >= END_BYTES as u64 {
+        file.seek(SeekFrom::End(-(END_BYTES as i64)))?;
+        file.read_exact(&mut end)?;
+    }
+    file.rewind()?;
+    Ok(end)
+}
+
+/// How long the directory is by the last record, if that is where the zip ends; none in a zip with larger numbers.
+fn directory_bytes(end: &[u8; END_BYTES], start: u64) -> Result<Option<u64>, String> {
+    let number = |at: usize| u32::from_le_bytes([end[at], end[at + 1], end[at + 2], end[at + 3]]);
+    let (bytes, at) = (number(12), number(16));
+    if !end.starts_with(b"PK\x05\x06") || end[20..] != [0, 0] {
+        return Err("it has something behind its end".to_owned());
+    }
+    if bytes == TOO_LARGE || at == TOO_LARGE {
+        return Ok(None);
+    }
+    if u64::from(at) != start {
+        return Err("its last record is of another zip".to_owned());
+    }
+    Ok(Some(bytes.into()))
+}
+
+fn examine(
+    zip: &mut ZipArchive<File>,
+    length: u64,
+    last: [u8; END_BYTES],
+) -> Result<Vec<String>, String> {
     if zip.len() > MAX_FILES {
         return Err(format!("it has over {MAX_FILES} files"));
     }
@@ -145,10 +181,19 @@ fn examine(zip: &mut ZipArchive<File>, length: u64) -> Result<Vec<String>, Strin
         }
         names.push(name);
     }
-    let behind = length.saturating_sub(end);
-    let most = MAX_ENTRY_BYTES * names.len() as u64 + MAX_END_BYTES;
-    if zip.central_directory_start() != end || behind > most {
+    if zip.central_directory_start() != end {
         return Err("it has bytes that belong to no file".to_owned());
+    }
+    let least: u64 = names.iter().map(|it| ENTRY_BYTES + it.len() as u64).sum();
+    let most = least + MAX_EXTRA_BYTES * names.len() as u64;
+    let directory = match directory_bytes(&last, end)? {
+        Some(directory) if end + directory + END_BYTES as u64 == length => directory,
+        Some(_) => return Err("it has bytes behind its directory".to_owned()),
+        // The records of larger numbers are 76 bytes.
+        None => length.saturating_sub(end + 76 + END_BYTES as u64),
+    };
+    if !(least..=most).contains(&directory) {
+        return Err("its directory has more than its files".to_owned());
     }
     Ok(names)
 }

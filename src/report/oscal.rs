@@ -41,11 +41,11 @@ pub fn value(report: &Report) -> Value {
     let mut results = json!({
         "uuid": id(report, &["assessment-results"]),
         "metadata": {
-            "title": format!("{}, organization {}", report.report_type, report.organization.id),
+            "title": heading(&format!("{}, organization {}", report.report_type, report.organization.id)),
             "last-modified": made,
-            "version": report.report_version,
+            "version": line(&report.report_version),
             "oscal-version": VERSION,
-            "document-ids": [{ "identifier": report.id }],
+            "document-ids": [{ "identifier": line(&report.id) }],
             "remarks": prose(&report.disclaimer),
         },
         "import-ap": { "href": format!("#{plan}") },
@@ -70,7 +70,7 @@ fn result(report: &Report) -> Value {
     let (organization, provenance) = (&report.organization, &report.provenance);
     let mut result = json!({
         "uuid": id(report, &["result"]),
-        "title": report.report_type,
+        "title": heading(&report.report_type),
         "description": prose(&report.disclaimer),
         "start": report.period.start.to_string(),
         "end": report.period.end.to_string(),
@@ -108,7 +108,7 @@ fn components(report: &Report) -> Value {
         {
             "uuid": id(report, &["component", "program"]),
             "type": "software",
-            "title": provenance.program,
+            "title": heading(&provenance.program),
             "description": "Measured, and wrote this document.",
             "props": [{ "name": "version", "value": line(&provenance.version) }],
             "status": operational,
@@ -177,7 +177,7 @@ fn observation(report: &Report, control: &Control) -> Value {
     );
     json!({
         "uuid": id(report, &["observation", &control.id]),
-        "title": prose(&control.title),
+        "title": heading(&control.title),
         "description": prose(&control.reason),
         "props": properties,
         "methods": [method(control)],
@@ -261,7 +261,7 @@ fn finding(report: &Report, control: &Control) -> Option<Value> {
     }
     let finding = json!({
         "uuid": finding_id(report, control),
-        "title": prose(&control.title),
+        "title": heading(&control.title),
         "description": prose(&control.reason),
         "props": evidence_for(control),
         "target": { "type": "objective-id", "target-id": objective_id(control), "status": status },
@@ -304,6 +304,11 @@ fn line(text: &str) -> String {
         "" => "-".to_owned(),
         line => line.to_owned(),
     }
+}
+
+/// Titles are prose of one line.
+fn heading(text: &str) -> String {
+    prose(&line(text))
 }
 
 /// OSCAL's prose is Markdown: what would be read as such is escaped.

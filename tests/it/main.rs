@@ -25,6 +25,7 @@ mod live_writer;
 mod metrics;
 mod objects;
 mod operator;
+mod pack;
 mod pieces;
 mod postgres;
 mod properties;

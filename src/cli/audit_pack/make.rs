@@ -145,18 +145,14 @@ async fn make(config: &Config, arguments: &Arguments) -> anyhow::Result<Document
     let (draft, out) = Draft::begin(&arguments.out)
         .with_context(|| format!("cannot make {}", arguments.out.display()))?;
     let (mut file, made) = pack::make(order, out)?;
+    draft.name()?;
     let stored = match arguments.store {
-        true => {
-            let vault = Vault::open(config)?;
-            let stored = pack::store(&vault, &made, &mut file).await?;
-            if let Some(problem) = stored.lock_problem() {
-                bail!("the pack was stored and is not locked as configured: {problem}");
-            }
-            Some(stored)
-        }
+        true => Some(pack::store(&Vault::open(config)?, &made, &mut file).await?),
         false => None,
     };
-    draft.name()?;
+    if let Some(problem) = stored.as_ref().and_then(StoredPack::lock_problem) {
+        bail!("the pack was made and stored, and is not locked as configured: {problem}");
+    }
     Ok(Document { made, stored })
 }
 
