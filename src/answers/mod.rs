@@ -32,7 +32,7 @@ use crate::{
     tombstones::{Ended, Graveyard},
     trail::{check::Checker, keys::KeyRing, time::Time, tombstone::Tombstones},
     verify::{
-        entry::{EntryError, EntryReport, verify_entry},
+        entry::{EntryReport, verify_row},
         walk::walk,
     },
 };
@@ -144,19 +144,15 @@ impl Answers {
     ) -> Result<Option<EntryReport>, AnswerError> {
         let ring = Arc::clone(&self.sources.ring);
         let verify = move |reader: &mut Reader| {
-            let is_there = reader.entry(id)?.is_some_and(|entry| {
-                let row = entry.row();
+            let stored = reader.entry(id)?.filter(|stored| {
+                let row = stored.row();
                 !row.is_gone() && row.organization_id.integer() == Some(organization_id)
             });
-            if !is_there {
+            let Some(stored) = stored else {
                 return Ok(None);
-            }
+            };
             let mut checker = Checker::new(Arc::clone(&ring));
-            match verify_entry(reader, &mut checker, id) {
-                Ok(report) => Ok(Some(report)),
-                Err(EntryError::NoEntry(_)) => Ok(None),
-                Err(EntryError::Read(error)) => Err(error),
-            }
+            verify_row(reader, &mut checker, &stored).map(Some)
         };
         let is_sound = |report: &Option<EntryReport>| report.as_ref().is_none_or(|it| it.valid);
         self.look(Work::Quick, verify, is_sound).await

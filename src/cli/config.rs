@@ -162,12 +162,14 @@ fn database_urls(loaded: &Loaded, _: &Environment) -> Vec<Problem> {
 
 /// Files and directories that have to be readable.
 fn files(loaded: &Loaded, _: &Environment) -> Vec<Problem> {
-    let amqp = &loaded.config.amqp;
+    let (amqp, http) = (&loaded.config.amqp, &loaded.config.http);
     let list: fn(&Path) -> io::Result<()> = |path| fs::read_dir(path).map(|_| ());
     let paths = [
         ("amqp.ca_file", &amqp.ca_file, can_read as fn(&Path) -> _),
         ("amqp.client_cert_file", &amqp.client_cert_file, can_read),
         ("amqp.client_key_file", &amqp.client_key_file, can_read),
+        ("http.tls_cert_file", &http.tls_cert_file, can_read),
+        ("http.tls_key_file", &http.tls_key_file, can_read),
         ("jobs.dir", &loaded.config.jobs.dir, list),
     ];
     let set = paths

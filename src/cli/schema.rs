@@ -12,14 +12,18 @@ use super::{
 };
 use crate::{
     config::{Config, Environment},
+    http::openapi,
     jobs::registry,
     runtime::{job::Uniqueness, registry::Kind},
 };
 
+/// The document that describes the HTTP interface.
+const OPENAPI: &str = "openapi";
+
 /// What `schema` takes.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The job kind [default: list all kinds]
+    /// The job kind, or "openapi" for the HTTP interface [default: list all kinds]
     kind: Option<String>,
     #[command(flatten)]
     input: Input,
@@ -49,6 +53,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let input = &arguments.input;
     let config = Config::load(input.config.as_deref(), &Environment::of_process())
         .map_err(Failure::usage)?;
+    if arguments.kind.as_deref() == Some(OPENAPI) {
+        match input.format {
+            Format::Json => print_json(&openapi::document())?,
+            Format::Text => print(|out| out.write_all(openapi::yaml().as_bytes()))?,
+        }
+        return Ok(Exit::Intact);
+    }
     let registry = registry(&config);
     if let Some(name) = &arguments.kind {
         let kind = registry.find(name).map_err(Failure::usage)?;

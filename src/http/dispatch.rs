@@ -8,11 +8,11 @@ use axum::RequestPartsExt as _;
 use axum::{
     body::{Body, Bytes},
     extract::{RawPathParams, Request},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     response::Response,
 };
 
-use super::{Call, Caller, Fault, Route, Style, api::Api, auth::admit, client};
+use super::{Call, Caller, Fault, Route, Style, api::Api, auth::admit, client, route::table};
 use crate::state::jobs::new_id;
 
 /// Who is at the other end of the connection.
@@ -43,23 +43,61 @@ pub(super) async fn to_route(api: Arc<Api>, route: &'static Route, request: Requ
         // axum answers HEAD by GET; QWED does not.
         (Err(method_not_allowed()), "other")
     };
-    let response = answer.unwrap_or_else(|fault| fault.into_response(style));
+    let mut response = answer.unwrap_or_else(|fault| fault.into_response(style));
+    allow(&mut response, route.path);
     finish(&api, response, route.path, method, &who, started)
 }
 
 /// Answers what no route is for.
-pub(super) fn to_nothing(api: &Api, path: &str, fault: Fault) -> Response {
+pub(super) fn to_nothing(api: &Api, uri: &Uri, fault: Fault) -> Response {
     let started = Instant::now();
-    let fault = match api.limits.any(started) {
-        Ok(()) => fault,
-        Err(seconds) => too_many(seconds),
+    let path = uri.path();
+    let mut response = match api.limits.any(started) {
+        Err(seconds) => too_many(seconds).into_response(Style::of(path)),
+        Ok(()) => match without_slash(uri) {
+            Some(redirection) => redirection,
+            None => fault.into_response(Style::of(path)),
+        },
     };
-    let response = fault.into_response(Style::of(path));
+    allow(&mut response, path);
     finish(api, response, "none", "other", &Caller::Anybody, started)
+}
+
+/// As FastAPI, sends whoever asks with a slash too many to where they meant.
+fn without_slash(uri: &Uri) -> Option<Response> {
+    let path = uri.path().strip_suffix('/')?;
+    if !table().iter().any(|route| route.is_at(path)) {
+        return None;
+    }
+    let location = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    let location = HeaderValue::from_str(&location).ok()?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Some(response)
+}
+
+pub(super) fn nothing_there() -> Fault {
+    Fault::not_found("Not Found")
 }
 
 pub(super) fn method_not_allowed() -> Fault {
     Fault::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+}
+
+/// Says which methods a path has, where the one that was used is none of them.
+fn allow(response: &mut Response, path: &str) {
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return;
+    }
+    let routes = table().iter().filter(|route| route.is_at(path));
+    let methods: Vec<&str> = routes.map(|route| route.method.as_str()).collect();
+    if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
 }
 
 async fn pass(

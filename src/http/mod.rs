@@ -16,6 +16,7 @@ mod dispatch;
 mod error;
 pub mod health;
 mod limit;
+pub mod openapi;
 pub mod qwed;
 mod route;
 mod server;

@@ -1,6 +1,6 @@
 //! The table of routes.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::{
     body::Bytes,
@@ -190,6 +190,26 @@ pub enum ParamKind {
     Time,
     /// true or false.
     Flag,
+}
+
+/// The table, which lives as long as the program.
+pub(super) fn table() -> &'static [Route] {
+    static TABLE: LazyLock<Vec<Route>> = LazyLock::new(routes);
+    &TABLE
+}
+
+impl Route {
+    /// Whether a path is one of this route's.
+    pub(super) fn is_at(&self, path: &str) -> bool {
+        let (ours, theirs) = (self.path.split('/'), path.split('/'));
+        ours.clone().count() == theirs.clone().count()
+            && ours
+                .zip(theirs)
+                .all(|(ours, theirs)| match ours.starts_with('{') {
+                    true => !theirs.is_empty(),
+                    false => ours == theirs,
+                })
+    }
 }
 
 /// All routes.

@@ -9,7 +9,6 @@ use axum::{
     Router,
     body::Body,
     extract::Request,
-    http::StatusCode,
     routing::{MethodFilter, on},
 };
 use hyper::body::Incoming;
@@ -27,10 +26,9 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::{
-    Fault,
     api::Api,
     dispatch::{self, Peer},
-    route::{Route, routes},
+    route::table,
     tls,
 };
 
@@ -150,10 +148,8 @@ async fn converse<S>(
 /// The router of all routes.
 #[must_use]
 pub fn router(api: &Arc<Api>) -> Router {
-    // The table lives as long as the program.
-    static ROUTES: std::sync::LazyLock<Vec<Route>> = std::sync::LazyLock::new(routes);
     let mut router = Router::new();
-    for route in ROUTES.iter() {
+    for route in table() {
         let filter = MethodFilter::try_from(route.method.clone()).unwrap_or(MethodFilter::GET);
         let api = Arc::clone(api);
         let answer = move |request: Request| dispatch::to_route(Arc::clone(&api), route, request);
@@ -162,11 +158,9 @@ pub fn router(api: &Arc<Api>) -> Router {
     let (missing, wrong) = (Arc::clone(api), Arc::clone(api));
     router
         .fallback(move |request: Request| async move {
-            let fault = Fault::new(StatusCode::NOT_FOUND, "Not Found");
-            dispatch::to_nothing(&missing, request.uri().path(), fault)
+            dispatch::to_nothing(&missing, request.uri(), dispatch::nothing_there())
         })
         .method_not_allowed_fallback(move |request: Request| async move {
-            let fault = dispatch::method_not_allowed();
-            dispatch::to_nothing(&wrong, request.uri().path(), fault)
+            dispatch::to_nothing(&wrong, request.uri(), dispatch::method_not_allowed())
         })
 }

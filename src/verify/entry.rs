@@ -6,7 +6,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
-    qwed::{Database, ReadError, Reader},
+    qwed::{Database, ReadError, Reader, owned::OwnedRow},
     trail::{
         check::{Checker, HashState, RowCheck},
         hash::HashText,
@@ -81,7 +81,20 @@ pub fn verify_entry(
     id: i64,
 ) -> Result<EntryReport, EntryError> {
     let stored = reader.entry(id)?.ok_or(EntryError::NoEntry(id))?;
+    Ok(verify_row(reader, checker, &stored)?)
+}
+
+/// Checks an entry that was looked up already.
+///
+/// # Errors
+/// If the database cannot be read.
+pub fn verify_row(
+    reader: &mut Reader,
+    checker: &mut Checker,
+    stored: &OwnedRow,
+) -> Result<EntryReport, ReadError> {
     let row = stored.row();
+    let id = row.id;
     let organization_id = row.organization_id.integer();
     let (before, chained_before) = match organization_id {
         Some(organization_id) => {

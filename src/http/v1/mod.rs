@@ -1,6 +1,10 @@
 //! Our own interface for operators.
 
+pub mod consents;
+pub mod erasures;
 pub mod jobs;
+pub mod schedules;
+pub mod trails;
 
 use jiff::Timestamp;
 use schemars::{Schema, SchemaGenerator};
@@ -24,7 +28,12 @@ const LIMIT: Param = Param {
 /// The routes.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    jobs::routes()
+    let mut routes = jobs::routes();
+    routes.extend(schedules::routes());
+    routes.extend(trails::routes());
+    routes.extend(erasures::routes());
+    routes.extend(consents::routes());
+    routes
 }
 
 const fn answer(about: &'static str, schema: fn(&mut SchemaGenerator) -> Schema) -> Answer {
@@ -34,6 +43,11 @@ const fn answer(about: &'static str, schema: fn(&mut SchemaGenerator) -> Schema)
         media: "application/json",
         schema: Some(schema),
     }
+}
+
+/// A document whose fields the command line's own documents explain.
+fn anything(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({"type": "object"})
 }
 
 /// How many a list is to show.

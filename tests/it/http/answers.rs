@@ -109,6 +109,13 @@ async fn what_was_not_recorded_is_as_its_code_has_it(state: TestStore) {
         (answered.status, answered.body.as_str()),
         (404, r#"{"detail":"Not Found"}"#)
     );
+    let answered = server
+        .get_as(&owner, "/admin/compliance/verify/1/?x=1")
+        .await;
+    assert_eq!(
+        (answered.status, answered.header("location")),
+        (307, "/admin/compliance/verify/1?x=1")
+    );
     // Numbers that no id can be.
     let answered = server
         .get_as(

@@ -3,6 +3,7 @@
 
 mod answers;
 mod limits;
+mod operators;
 mod rules;
 mod validation;
 
@@ -15,6 +16,8 @@ use reqwest::{Client, Method};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use trailkeeper::{
+    anchor,
+    checkpoint::note::SecretKey,
     clock::Clock,
     config::{Config, Environment, Scope},
     http::{Api, Interface, hash_of_token},
@@ -58,6 +61,8 @@ pub(crate) struct Server {
     pub(crate) api: Arc<Api>,
     pub(crate) state: TestStore,
     pub(crate) qwed_url: String,
+    /// Signs the ledger.
+    pub(crate) key: SecretKey,
     base: String,
     client: Client,
     stop: CancellationToken,
@@ -125,6 +130,8 @@ impl Server {
         );
         let file = directory.path().join("trailkeeper.toml");
         std::fs::write(&file, text).expect("write the configuration");
+        let key =
+            anchor::load_or_make_key(&directory.path().join("anchor.key"), "trailkeeper", true);
         let environment: Environment = [("AUDIT_KEY", AUDIT_KEY)].into_iter().collect();
         let config = Config::load(Some(&file), &environment).expect("the configuration is valid");
         let ring = config.key_ring(|name| environment.get(name));
@@ -158,6 +165,7 @@ impl Server {
             api,
             state,
             qwed_url,
+            key: key.expect("make a key"),
             base,
             client: client(),
             stop,
@@ -206,6 +214,8 @@ impl Server {
 }
 
 fn client() -> Client {
+    // The first to be installed stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .build()

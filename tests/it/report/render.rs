@@ -350,6 +350,10 @@ fn look() {
         let json = serde_json::to_vec(&report).expect("JSON");
         std::fs::write(format!("{directory}/{name}.json"), json).expect("write");
         std::fs::write(format!("{directory}/{name}.html"), render::html(&report)).expect("write");
-        std::fs::write(format!("{directory}/{name}.pdf"), render::pdf(&report).expect("pdf")).expect("write");
+        std::fs::write(
+            format!("{directory}/{name}.pdf"),
+            render::pdf(&report).expect("pdf"),
+        )
+        .expect("write");
     }
 }
