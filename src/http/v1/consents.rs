@@ -38,6 +38,17 @@ const fn whose(name: &'static str, kind: ParamKind, about: &'static str) -> Para
     }
 }
 
+/// Whose consents are shown.
+const WHOSE: [Param; 4] = [
+    Param {
+        is_required: true,
+        ..whose("organization_id", ParamKind::Integer, "Their organisation")
+    },
+    whose("user", ParamKind::Integer, "A user of QWED's"),
+    whose("email", ParamKind::Text, "An e-mail address"),
+    whose("subject", ParamKind::Text, "Any other name"),
+];
+
 /// The routes.
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -48,15 +59,7 @@ pub(super) fn routes() -> Vec<Route> {
             is_long: false,
             doc: Doc {
                 summary: "What somebody consents to, and what was recorded of it",
-                params: &[
-                    Param {
-                        is_required: true,
-                        ..whose("organization_id", ParamKind::Integer, "Their organisation")
-                    },
-                    whose("user", ParamKind::Integer, "A user of QWED's"),
-                    whose("email", ParamKind::Text, "An e-mail address"),
-                    whose("subject", ParamKind::Text, "Any other name"),
-                ],
+                params: &WHOSE,
                 body: None,
                 answer: answer("Their consents", |generator| {
                     generator.subschema_for::<Consents>()
