@@ -146,7 +146,6 @@ async fn converse<S>(
 }
 
 /// The router of all routes.
-#[must_use]
 pub fn router(api: &Arc<Api>) -> Router {
     let mut router = Router::new();
     for route in table() {
