@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Members, sample};
+use super::{Members, other_signer, sample};
 use crate::support::{
     program::Program,
     trails::{KEY, generate},
@@ -131,7 +131,8 @@ fn an_operator_makes_a_pack_and_an_auditor_checks_it() {
         said += &(words.collect::<Vec<_>>().join(" ") + "\n");
     }
     insta::assert_snapshot!("auditor", said);
-    let other = "example.com/foo+530d903d+AYSXhSxZXCYVpLmMPZsz8jmVyAXXD9LqVRqxIWHoN2qj";
+    let other = other_signer().verifier().to_string();
+    let other = other.as_str();
     let stranger = auditor(
         desk.path(),
         &["audit-pack", "verify", "pack.zip", "--key", other],
