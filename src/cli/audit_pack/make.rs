@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
 
 use super::super::{
     Exit, Failure,
@@ -25,7 +24,7 @@ use crate::{
     pack::{self, Asked, Log, Made, Order, Renderings, StoredPack},
     private::Draft,
     qwed::url::DatabaseUrl,
-    report::model::{Report, Table},
+    report::{model::Report, render},
     state::Store,
     tombstones::Graveyard,
     verify,
@@ -132,7 +131,7 @@ async fn make(config: &Config, arguments: &Arguments) -> anyhow::Result<Document
         renderings: Renderings {
             html: html.as_deref(),
             pdf: pdf.as_deref(),
-            table: &table_csv,
+            table: &|table, out| render::csv(table, out),
         },
         logs: arguments
             .logs
@@ -195,25 +194,6 @@ fn log(path: &Path) -> anyhow::Result<Log<'_>> {
             Ok(rows)
         }),
     })
-}
-
-/// A table as the report has it: text as it is, other values as in JSON.
-fn table_csv(table: &Table, out: &mut dyn Write) -> io::Result<()> {
-    let mut writer = csv::WriterBuilder::new()
-        .terminator(csv::Terminator::CRLF)
-        .from_writer(out);
-    writer
-        .write_record(&table.columns)
-        .map_err(io::Error::other)?;
-    for row in &table.rows {
-        let cells = row.iter().map(|value| match value {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        });
-        writer.write_record(cells).map_err(io::Error::other)?;
-    }
-    writer.flush()
 }
 
 fn write_text(out: &mut dyn Write, document: &Document, path: &Path) -> io::Result<()> {

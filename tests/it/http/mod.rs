@@ -137,6 +137,7 @@ impl Server {
         let ring = config.key_ring(|name| environment.get(name));
         let qwed: trailkeeper::qwed::url::DatabaseUrl = qwed_url.parse().expect("a URL");
         let services = Arc::new(Services {
+            configuration_sha256: "0".repeat(64),
             qwed: qwed.clone(),
             flag: None,
             erase: qwed,

@@ -82,7 +82,7 @@ fn the_browser_applies_the_style_that_is_there() {
     let (_, rest) = html.split_once("<style>").expect("a style");
     let (style, _) = rest.split_once("</style>").expect("its end");
     let hash = format!("'sha256-{}'", STANDARD.encode(Sha256::digest(style)));
-    assert!(html.contains(&hash.replace('\'', "'")), "{hash}");
+    assert!(html.contains(&hash), "{hash}");
 }
 
 #[test]
