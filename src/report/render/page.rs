@@ -285,7 +285,7 @@ fn table(table: &model::Table, parent: &str, anchors: &mut Anchors) -> Table {
         .map(|row| (0..width).map(|index| cell(row, index)).collect())
         .collect();
     let columns = (0..width).map(|index| Column {
-        name: Shown::text(name(index)),
+        name: Shown::heading(name(index)),
         is_number: is_number(&rows, index),
     });
     let listed = table.rows.len() as u64;
@@ -341,7 +341,7 @@ fn figure(chart: &Chart, parent: &str, anchors: &mut Anchors) -> Figure {
         description: chart::description(chart),
         drawing: chart::draw(chart),
         legend: legend
-            .map(|(index, it)| (index % chart::COLOURS, Shown::text(&it.name)))
+            .map(|(index, it)| (index % chart::COLOURS, Shown::heading(&it.name)))
             .collect(),
         table: shown,
         anchor,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quick_xml::{Reader, events::Event};
+use quick_xml::{Reader, XmlVersion, events::Event};
 
 /// An element.
 #[derive(Debug, Default)]
@@ -84,7 +84,10 @@ fn element(tag: &quick_xml::events::BytesStart<'_>) -> Element {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
     let attributes = tag.attributes().map(|it| {
         let it = it.expect("an attribute");
-        let value = it.unescape_value().expect("escaped").into_owned();
+        let value = it
+            .normalized_value(XmlVersion::Implicit1_0)
+            .expect("escaped")
+            .into_owned();
         (text(it.key.as_ref()), value)
     });
     Element {
