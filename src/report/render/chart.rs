@@ -85,7 +85,7 @@ fn of_series(index: usize) -> RGBColor {
 pub(super) fn draw(chart: &Chart) -> Option<Drawing> {
     let bars = bars(chart);
     let top = bars.iter().map(|it| it.top).fold(0.0, f64::max);
-    if top <= 0.0 {
+    if top <= 0.0 || !top.is_finite() {
         return None;
     }
     let mut shapes = Vec::new();
@@ -189,7 +189,8 @@ fn plot(
     top: f64,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let step = step(top);
-    let count = (top / step).ceil().max(1.0);
+    // Bounded also where the smallest of numbers makes the step nothing.
+    let count = (top / step).ceil().clamp(1.0, 10.0);
     let ticks: Vec<f64> = (0..=count as usize).map(|it| it as f64 * step).collect();
     let widest = ticks.iter().map(|it| shown(*it).chars().count()).max();
     let margin = (widest.unwrap_or(1) as f32 * CHARACTER * FONT_SIZE) + 8.0;

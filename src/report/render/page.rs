@@ -252,17 +252,13 @@ fn section(number: usize, control: &Control, anchors: &mut Anchors) -> Section {
 
 fn measured(measures: &[Measure], parent: &str, anchors: &mut Anchors) -> Option<Table> {
     let cells = |it: &Measure| {
-        let mut value = Cell::of(&it.value);
-        if value.shown.as_str() == "–" && it.value.is_null() {
-            value = Cell::of(&Value::from("not known"));
-        }
-        let unit = Value::from(it.unit.as_deref().unwrap_or_default());
-        let values = [
-            Cell::of(&Value::from(it.label.as_str())),
-            value,
-            Cell::of(&unit),
-        ];
-        values.into_iter().map(TableCell::Value).collect()
+        let value = match (&it.value, &it.unit) {
+            (Value::Null, _) => Cell::of(&Value::from("not known")),
+            (value, None) => Cell::of(value),
+            (value, Some(unit)) => Cell::of(value).in_unit(unit),
+        };
+        let label = Cell::of(&Value::from(it.label.as_str()));
+        vec![TableCell::Value(label), TableCell::Value(value)]
     };
     let table = || Table {
         anchor: anchors.take(&format!("{parent}-measured")),
@@ -289,7 +285,7 @@ fn table(table: &model::Table, parent: &str, anchors: &mut Anchors) -> Table {
         .map(|row| (0..width).map(|index| cell(row, index)).collect())
         .collect();
     let columns = (0..width).map(|index| Column {
-        name: Shown::text(name(index)),
+        name: Shown::heading(name(index)),
         is_number: is_number(&rows, index),
     });
     let listed = table.rows.len() as u64;
@@ -345,7 +341,7 @@ fn figure(chart: &Chart, parent: &str, anchors: &mut Anchors) -> Figure {
         description: chart::description(chart),
         drawing: chart::draw(chart),
         legend: legend
-            .map(|(index, it)| (index % chart::COLOURS, Shown::text(&it.name)))
+            .map(|(index, it)| (index % chart::COLOURS, Shown::heading(&it.name)))
             .collect(),
         table: shown,
         anchor,

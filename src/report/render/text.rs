@@ -11,6 +11,8 @@ const THIN: char = '\u{202f}';
 const CELL_CHARACTERS: usize = 400;
 /// As many of a text that stands by itself.
 const TEXT_CHARACTERS: usize = 4_000;
+/// As many of a column's heading, which comes again on each page.
+const HEADING_CHARACTERS: usize = 80;
 /// What stands where nothing is.
 const NOTHING: &str = "–";
 
@@ -23,6 +25,11 @@ impl Shown {
     /// A text that stands by itself.
     pub(super) fn text(text: &str) -> Self {
         Self::cut(text, TEXT_CHARACTERS)
+    }
+
+    /// A column's heading.
+    pub(super) fn heading(text: &str) -> Self {
+        Self::cut(text, HEADING_CHARACTERS)
     }
 
     fn cut(text: &str, max: usize) -> Self {

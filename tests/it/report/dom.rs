@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quick_xml::{Reader, events::Event};
+use quick_xml::{Reader, XmlVersion, events::Event};
 
 /// An element.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ fn element(tag: &quick_xml::events::BytesStart<'_>) -> Element {
     let attributes = tag.attributes().map(|it| {
         let it = it.expect("an attribute");
         let value = it
-            .normalized_value(quick_xml::XmlVersion::Implicit1_0)
+            .normalized_value(XmlVersion::Implicit1_0)
             .expect("escaped")
             .into_owned();
         (text(it.key.as_ref()), value)

@@ -50,11 +50,14 @@ fn pdf_says_what_it_is() {
         "CreationDate:    2026-11-23T12:00:03Z",
         "Tagged:          yes",
         "Page size:       595.28 x 841.89 pts (A4)",
-        "PDF subtype:     PDF/A-2a",
         "JavaScript:      no",
     ] {
         // Newer versions align differently.
         assert!(joined(&told).contains(&joined(line)), "{line}\n{told}");
+    }
+    let metadata = pdf.told("pdfinfo", &["-meta"], &[]);
+    for standard in ["pdfaid:part", "pdfaid:conformance", "pdfuaid:part"] {
+        assert!(metadata.contains(standard), "{standard}\n{metadata}");
     }
 }
 

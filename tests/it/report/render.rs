@@ -275,7 +275,7 @@ fn a_command_renders_what_was_kept() {
             "security_events-unreviewed.csv",
             "---img-src-x-onerror-alert-1---control-hostile.csv",
             "---img-src-x-onerror-alert-1---control-hostile-2.csv",
-            "---img-src-x-onerror-alert-1--.csv"
+            "---img-src-x-onerror-alert-1---.csv"
         ]
     );
     for (name, table) in files {
@@ -338,22 +338,5 @@ proptest! {
         Element::parse(&html);
         render::pdf(&report).expect("a PDF");
         render::csv(&report.controls[1].tables[0], Vec::new()).expect("memory takes all");
-    }
-}
-
-#[test]
-fn look() {
-    let Ok(directory) = std::env::var("LOOK") else {
-        return;
-    };
-    for (name, report) in [("plain", sample::plain()), ("hostile", sample::report())] {
-        let json = serde_json::to_vec(&report).expect("JSON");
-        std::fs::write(format!("{directory}/{name}.json"), json).expect("write");
-        std::fs::write(format!("{directory}/{name}.html"), render::html(&report)).expect("write");
-        std::fs::write(
-            format!("{directory}/{name}.pdf"),
-            render::pdf(&report).expect("pdf"),
-        )
-        .expect("write");
     }
 }

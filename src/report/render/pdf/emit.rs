@@ -69,7 +69,13 @@ pub(super) fn emit(mut sheets: Sheets, page: &Page, report: &Report) -> Result<V
             let place = XyzDestination::new(*page_index, Point::from_xy(LEFT, y - 8.0));
             let target = Target::Destination(Destination::Xyz(place));
             let annotation = LinkAnnotation::new(rectangle, target);
-            let annotation = Annotation::new_link(annotation, Some(link.words));
+            // Assistive programs want words of a link, also where a database has none.
+            let words = if link.words.trim().is_empty() {
+                link.target
+            } else {
+                link.words
+            };
+            let annotation = Annotation::new_link(annotation, Some(words));
             let identifier = page.add_tagged_annotation(annotation);
             written.entry(link.part).or_default().push(identifier);
         }
