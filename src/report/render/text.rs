@@ -142,6 +142,16 @@ impl Cell {
         }
     }
 
+    /// With what it counts.
+    pub(super) fn in_unit(self, unit: &str) -> Self {
+        let unit = Shown::cut(unit, CELL_CHARACTERS);
+        let gap = if unit.is_empty() { "" } else { "\u{a0}" };
+        Self {
+            shown: Shown(format!("{}{gap}{unit}", self.shown)),
+            ..self
+        }
+    }
+
     /// What fills a row that is too short.
     pub(super) fn nothing() -> Self {
         Self::other(&Value::Null)
