@@ -1,6 +1,6 @@
 //! Floor 2: what QWED 8.0.0's compliance endpoints answer, computed from its database.
 //!
-//! A request looks at the present through a connection that is kept for it ([`pool`]), together with the tombstones of erased
+//! A request looks at the present through a connection that is kept for it (`pool`), together with the tombstones of erased
 //! entries, in the order that [`crate::tombstones`] explains. Nothing is written: QWED notes when an API key was last used, we
 //! do not.
 

@@ -79,7 +79,7 @@ pub enum Scope {
     /// Enqueue, retry and cancel jobs.
     #[serde(rename = "jobs:write")]
     JobsWrite,
-    /// Read verdicts, anchors and the report on API keys.
+    /// Read verdicts, anchors, reports, and how old API keys are.
     #[serde(rename = "trails:read")]
     TrailsRead,
     /// Read requests for erasure and their plans.

@@ -3,6 +3,7 @@
 pub mod consents;
 pub mod erasures;
 pub mod jobs;
+pub mod reports;
 pub mod schedules;
 pub mod trails;
 
@@ -31,6 +32,7 @@ pub fn routes() -> Vec<Route> {
     let mut routes = jobs::routes();
     routes.extend(schedules::routes());
     routes.extend(trails::routes());
+    routes.extend(reports::routes());
     routes.extend(erasures::routes());
     routes.extend(consents::routes());
     routes

@@ -4,6 +4,7 @@
 mod answers;
 mod limits;
 mod operators;
+mod reports;
 mod rules;
 mod validation;
 

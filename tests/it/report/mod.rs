@@ -3,5 +3,5 @@
 mod dom;
 mod pdf;
 mod render;
-mod sample;
+pub(crate) mod sample;
 mod style;
