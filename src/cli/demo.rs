@@ -296,6 +296,8 @@ fn show(kind: &str, outcome: Value) -> anyhow::Result<()> {
             let checklist: Checklist = serde_json::from_value(outcome)?;
             say(|out| checklist::write(out, &checklist))
         }
+        // What became of the request is shown next.
+        "continue_erasures" => Ok(()),
         "drill" => say(|out| {
             let word = if outcome["passed"] == true {
                 "passed"

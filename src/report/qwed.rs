@@ -137,6 +137,17 @@ impl Asker<'_> {
         }
     }
 
+    /// Says so where there is no such table, as in databases of old releases.
+    fn expect_table(&mut self, table: &str) -> Known<()> {
+        let columns = self.questions.columns(table);
+        let columns =
+            columns.map_err(|error| format!("QWED's database could not be asked: {error}."))?;
+        if columns.is_empty() {
+            return Err(format!("QWED's database has no table {table}."));
+        }
+        Ok(())
+    }
+
     fn ask(&mut self, sql: &str, parameters: &[Parameter], window: bool) -> Known<Answer> {
         let rows = self.questions.ask(sql, parameters);
         let rows = rows.map_err(|error| format!("QWED's database could not be asked: {error}."))?;
@@ -268,6 +279,7 @@ impl Asker<'_> {
 
     /// Type, severity, layer, the week's Monday, events.
     fn events(&mut self) -> Known<Answer> {
+        self.expect_table("securityevent")?;
         let sql = format!(
             "SELECT event_type, severity, security_layer, {}, count(*) FROM securityevent WHERE organization_id = $1 \
              AND timestamp >= {} AND timestamp < {} AND id >= $4 AND id <= $5 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
@@ -309,6 +321,7 @@ impl Asker<'_> {
 
     /// Id, role, 1 if active, made at.
     fn users(&mut self) -> Known<Answer> {
+        self.expect_table("user")?;
         let sql = format!(
             "SELECT CAST(id AS BIGINT), CAST(role AS {text}), CASE WHEN is_active THEN 1 ELSE 0 END, {} FROM \"user\" \
              WHERE organization_id = $1 ORDER BY id",
@@ -320,6 +333,7 @@ impl Asker<'_> {
 
     /// Per day, per minute, at the same time.
     fn quota(&mut self) -> Known<Answer> {
+        self.expect_table("resourcequota")?;
         let sql = "SELECT CAST(max_requests_per_day AS BIGINT), CAST(max_requests_per_minute AS BIGINT), \
                    CAST(max_concurrent_requests AS BIGINT) FROM resourcequota WHERE organization_id = $1";
         self.ask(sql, &[Parameter::Integer(self.organization_id)], false)

@@ -785,10 +785,12 @@ mod demo {
     fn without_random(text: &str) -> String {
         let behind = |start: &str| {
             let (_, rest) = text.split_once(start).expect("it is shown");
-            rest.split([' ', ':', '\n']).next().expect("a word")
+            rest.split([' ', ':', ',', '\n']).next().expect("a word")
         };
         let (id, plan) = (behind("\nrequest "), behind("\n  plan "));
+        let report = behind("\nreport ");
         let text = text.replace(id, "[REQUEST]").replace(plan, "[PLAN]");
+        let text = text.replace(report, "[REPORT]");
         let text = text.replace(&plan[..12], "[PLAN]");
         let (before, rest) = text.split_once("\"subject\": \"").expect("a certificate");
         let (subject, after) = rest.split_once('"').expect("a text");
@@ -799,6 +801,7 @@ mod demo {
             bytes.len() == 10 && bytes[4] == b'-' && bytes[7] == b'-' && word.starts_with("20")
         };
         let is_time = |word: &str| word.len() > 20 && is_date(&word[..10]) && word.ends_with('Z');
+        let is_clock = |word: &str| word.len() == 5 && word.as_bytes()[2] == b':';
         let words = text
             .split_inclusive([' ', '\n', ',', ';', '"'])
             .map(|word| {
@@ -806,6 +809,7 @@ mod demo {
                 match bare {
                     _ if is_date(bare) => word.replace(bare, "[DATE]"),
                     _ if is_time(bare) => word.replace(bare, "[TIME]"),
+                    _ if is_clock(bare) => word.replace(bare, "[CLOCK]"),
                     _ => word.to_owned(),
                 }
             });
