@@ -30,7 +30,12 @@ impl Pdf {
             .output()
             .unwrap_or_else(|error| panic!("{program}: {error}; scripts/setup installs it"));
         assert!(output.status.success(), "{program}: {output:?}");
-        assert!(output.stderr.is_empty(), "{program}: {output:?}");
+        // Poppler takes "false" for a wrong type there, although ISO 32000-1, 14.7.1 has a boolean.
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        let mut complaints = complaints
+            .lines()
+            .filter(|line| !line.contains("Suspects object"));
+        assert_eq!(complaints.next(), None, "{program}: {output:?}");
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 }
