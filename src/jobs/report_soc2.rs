@@ -114,10 +114,19 @@ pub fn wanted(config: &Config, period: Period, now: Timestamp) -> Result<Vec<Wan
     let mut wanted = Vec::new();
     for schedule in schedules {
         if schedule.kind == VerifyTrail::KIND && !schedule.paused {
+            let asked: VerifyTrail =
+                serde_json::from_value(schedule.payload.clone()).map_err(|error| {
+                    format!("The schedule {} cannot be read: {error}.", schedule.name)
+                })?;
+            // A part of a trail says nothing about the rest.
+            if asked.from.is_some() || asked.to.is_some() {
+                continue;
+            }
             let fires = schedule.calendar().between(before(period.start), until);
             wanted.extend(fires.map(|fire_time| Wanted {
                 schedule: schedule.name.clone(),
                 fire_time,
+                organizations: asked.organizations.clone(),
             }));
         }
     }

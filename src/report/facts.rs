@@ -44,6 +44,16 @@ pub struct Wanted {
     pub schedule: String,
     /// When it was to run.
     pub fire_time: Timestamp,
+    /// The organisations that it looks at; all where there are none.
+    pub organizations: Vec<i64>,
+}
+
+impl Wanted {
+    /// Whether it looks at this organisation.
+    #[must_use]
+    pub fn is_about(&self, organization_id: i64) -> bool {
+        self.organizations.is_empty() || self.organizations.contains(&organization_id)
+    }
 }
 
 /// What the configuration says.

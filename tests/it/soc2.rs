@@ -318,6 +318,7 @@ async fn runs_are_named_by_what_became_of_them(test: TestStore) {
         .map(|day| Wanted {
             schedule: "nightly_verification".to_owned(),
             fire_time: time(&format!("2026-11-0{day}T02:00:00Z")),
+            organizations: if day % 2 == 0 { vec![1, 2] } else { Vec::new() },
         })
         .collect();
     let fire = |day: usize| nights[day - 1].fire_time.as_microsecond();
@@ -380,7 +381,13 @@ async fn runs_are_named_by_what_became_of_them(test: TestStore) {
         );
         test.execute(&insert).await;
     }
-    order.wanted = Ok(nights.clone());
+    // What looks at others only is nobody's to miss here.
+    let of_others = nights.iter().map(|it| Wanted {
+        schedule: "of_others".to_owned(),
+        organizations: vec![2],
+        ..it.clone()
+    });
+    order.wanted = Ok(nights.iter().cloned().chain(of_others).collect());
     let report = made(&order).await.report;
     let control = control(&report, "scheduled_verification");
     let mut outcomes: Vec<(String, String)> = control.tables[0]

@@ -27,7 +27,10 @@ pub(super) fn control(facts: &Facts) -> Control {
         &["CC7.2", "CC7.3", "PI1.5"],
         "Each run that a schedule wanted in the period came to a verdict, and each verdict on the organisation was intact.",
     );
-    let wanted = draft.known(&facts.wanted).cloned();
+    let is_ours = |it: &&Wanted| it.is_about(facts.organization_id);
+    let wanted = draft.known(&facts.wanted);
+    let wanted: Option<Vec<Wanted>> =
+        wanted.map(|all| all.iter().filter(is_ours).cloned().collect());
     let runs = draft.take(&facts.runs);
     let fires = draft.take(&facts.fires);
     let first_fires = draft.take(&facts.first_fires);
@@ -36,7 +39,7 @@ pub(super) fn control(facts: &Facts) -> Control {
     else {
         return end(draft);
     };
-    let how = "each schedule of kind verify_trail that is not paused, its fires in the period by its calendar";
+    let how = "each schedule of kind verify_trail that is not paused, and looks at the organisation, its fires in the period by its calendar";
     draft.obtained(&facts.obtained(Origin::Configuration, how, wanted.len() as u64));
     let since: BTreeMap<&str, i64> = first_fires
         .rows
@@ -55,6 +58,7 @@ pub(super) fn control(facts: &Facts) -> Control {
     for Wanted {
         schedule,
         fire_time,
+        ..
     } in &wanted
     {
         let fire = fire_time.as_microsecond();
