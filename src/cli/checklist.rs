@@ -42,7 +42,7 @@ Exit codes:
 #[command(after_help = AFTER)]
 pub(super) struct Arguments {
     /// Only this organisation [default: all]
-    #[arg(long, value_name = "ID")]
+    #[arg(long = "org", value_name = "ID")]
     organization: Option<i64>,
     /// QWED's database, as in QWED's own DATABASE_URL [default: configuration, then DATABASE_URL]
     #[arg(long, value_name = "URL")]

@@ -55,7 +55,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct List {
     /// Only events of this organisation
-    #[arg(long, value_name = "ID")]
+    #[arg(long = "org", value_name = "ID")]
     organization: Option<i64>,
     /// List at most so many; all are counted
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -79,7 +79,7 @@ struct Review {
     #[arg(long, value_name = "TEXT")]
     note: String,
     /// Only events of this organisation [default: of all]
-    #[arg(long, value_name = "ID")]
+    #[arg(long = "org", value_name = "ID")]
     organization: Option<i64>,
     /// QWED's database, as in QWED's own DATABASE_URL [default: configuration, then DATABASE_URL]
     #[arg(long, value_name = "URL")]

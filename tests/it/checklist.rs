@@ -304,12 +304,12 @@ async fn the_program_reviews_lists_and_fills_in(test: TestStore) {
             .ends_with("7 of 7 items pass, 0 fail, 0 are unknown\n"),
         "{text:?}"
     );
-    let (one, checklist) = run(&[&with_config[..], &["--organization", "1"]].concat()).json();
+    let (one, checklist) = run(&[&with_config[..], &["--org", "1"]].concat()).json();
     assert_eq!(
         (one.code, &checklist["organization_id"]),
         (Some(0), &json!(1))
     );
-    let nobody = run(&["checklist", "--organization", "99"]).run();
+    let nobody = run(&["checklist", "--org", "99"]).run();
     assert_eq!(
         nobody.failure(),
         (Some(2), "trailkeeper: there is no organisation 99")

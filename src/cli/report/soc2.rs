@@ -21,6 +21,7 @@ use crate::{
     config::{Environment, Loaded},
     jobs::report_soc2::{self, ReportSoc2, wanted},
     progress::Progress,
+    qwed::url::DatabaseUrl,
     report::{
         facts::moment_text,
         model::{Report, Status},
@@ -93,19 +94,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let span = asked.span(loaded.config.report.period_days);
     let period = span.and_then(|span| span.period(Clock.now()));
     let period = period.map_err(Failure::usage)?;
+    let qwed: anyhow::Result<DatabaseUrl> = loaded
+        .config
+        .qwed_url()
+        .context(
+            "which QWED database? Set qwed.database_url in the configuration, or DATABASE_URL as for QWED",
+        )
+        .and_then(|url| Ok(url.expose().parse()?));
+    let qwed = qwed.map_err(Failure::usage)?;
     let ring = loaded.config.key_ring(|name| environment.get(name));
     let ring = Arc::new(ring.map_err(Failure::usage)?);
     let progress = Arc::new(Progress::default());
     let watch = progress::watch(&progress, !arguments.no_progress);
     let made = with_loaded_store(&loaded, async |config, store: &Store| {
-        let qwed = config.qwed_url().context(
-            "which QWED database? Set qwed.database_url in the configuration, or DATABASE_URL as for QWED",
-        )?;
         let order = Order {
             config: config.clone(),
             configuration_sha256: loaded.sha256(),
             store: store.clone(),
-            qwed: qwed.expose().parse()?,
+            qwed,
             ring,
             organizations: asked.organizations.clone(),
             period,

@@ -19,10 +19,7 @@ pub(super) fn control(facts: &Facts) -> Control {
         "Each of the seven items passes, as they are now.",
     );
     if let Some(checklist) = draft.known(&facts.checklist) {
-        let how = format!(
-            "trailkeeper checklist --organization {}",
-            facts.organization_id
-        );
+        let how = format!("trailkeeper checklist --org {}", facts.organization_id);
         draft.obtained(&facts.obtained(Origin::State, &how, checklist.items.len() as u64));
         let of = |status| {
             checklist

@@ -50,7 +50,7 @@ pub(super) fn control(facts: &Facts) -> Control {
     }
     if let Some(reviewed) = draft.known(&facts.reviewed) {
         let how = format!(
-            "trailkeeper events list --organization {}: each row of securityevent of severity high or critical, held against \
+            "trailkeeper events list --org {}: each row of securityevent of severity high or critical, held against \
              the entries of the ledger of act events.reviewed",
             facts.organization_id
         );

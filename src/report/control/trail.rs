@@ -39,7 +39,7 @@ pub(super) fn control(facts: &Facts) -> Control {
             None,
         );
         let how = format!(
-            "trailkeeper verify --organization {}: hash, signature and chain of every entry, compared with the newest anchor",
+            "trailkeeper verify --org {}: hash, signature and chain of every entry, compared with the newest anchor",
             facts.organization_id
         );
         draft.obtained(&facts.obtained(Origin::Verification, &how, report.entries));
