@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{Method, StatusCode},
+    http::{HeaderValue, Method, StatusCode, header},
     response::Response,
 };
 use jiff::Timestamp;
@@ -186,5 +186,10 @@ async fn show(call: Call) -> Result<Response, Fault> {
     let rendered = rendered.map_err(|_| Fault::unavailable("the request was given up"))?;
     let rendered =
         rendered.map_err(|error| Fault::failed("the report cannot be rendered", &error))?;
-    Ok(typed(StatusCode::OK, kind, Body::from(rendered)))
+    let mut response = typed(StatusCode::OK, kind, Body::from(rendered));
+    if let Ok(policy) = HeaderValue::from_str(&render::content_security_policy()) {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    Ok(response)
 }

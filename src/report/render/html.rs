@@ -20,9 +20,23 @@ pub fn html(report: &Report) -> String {
     let document = Document {
         page: &Page::of(report),
         style: STYLE,
-        style_hash: STANDARD.encode(Sha256::digest(STYLE)),
+        style_hash: style_hash(),
     };
     document.render().expect("a string takes all")
+}
+
+fn style_hash() -> String {
+    STANDARD.encode(Sha256::digest(STYLE))
+}
+
+/// The Content-Security-Policy that whoever serves [`html`] has to send: a browser applies the document's own and the header's, and
+/// a stricter one would leave it without its style.
+#[must_use]
+pub fn content_security_policy() -> String {
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        style_hash()
+    )
 }
 
 #[derive(Template)]

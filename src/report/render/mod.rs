@@ -12,5 +12,5 @@ mod pdf;
 mod text;
 
 pub use csv::{csv, csv_files};
-pub use html::html;
+pub use html::{content_security_policy, html};
 pub use pdf::{PdfError, pdf};

@@ -45,6 +45,16 @@ async fn reports_are_listed_and_shown_in_each_form(state: TestStore) {
     assert_eq!(Digest::of(document.body.as_bytes()).to_string(), sha256);
     let html = get(&format!("{path}?format=html")).await;
     assert_eq!(html.headers["content-type"], "text/html; charset=utf-8");
+    // A browser goes by the header as well as by the document: each has to let the style in.
+    let policy = html.headers["content-security-policy"]
+        .to_str()
+        .expect("text");
+    let (_, style) = policy.split_once("style-src ").expect("a style is let in");
+    let (style, _) = style.split_once(';').expect("more follows");
+    assert!(
+        style.starts_with("'sha256-") && html.body.contains(style),
+        "{policy}"
+    );
     assert!(html.body.contains(&report.controls[0].title));
     let pdf = get(&format!("{path}?format=pdf")).await;
     assert_eq!(pdf.headers["content-type"], "application/pdf");
