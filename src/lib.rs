@@ -76,3 +76,5 @@ pub mod tombstones;
 pub mod trail;
 #[cfg(feature = "cli")]
 pub mod verify;
+#[cfg(feature = "cli")]
+pub mod when;

@@ -185,7 +185,7 @@ fn list(arguments: &List) -> Result<Exit, Failure> {
     })?;
     let anchors = runs.into_iter().map(|run| ListedAnchor {
         number: run.number,
-        made_at: super::when::rfc3339(run.made_at),
+        made_at: crate::when::rfc3339(run.made_at),
         organizations: run.organizations,
         entries: run.entries,
         note: run.note,

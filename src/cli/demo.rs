@@ -12,13 +12,16 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
-use super::{Exit, Failure, checklist, run::until_signals, text, verify::print};
+use super::{Exit, Failure, checklist, run::until_signals, text, token, verify::print};
 use crate::{
     checklist::Checklist,
     clock::Clock,
-    config::{Config, Environment, Loaded},
-    demo, jobs,
+    config::{Config, Environment, Loaded, Scope},
+    demo,
+    http::hash_of_token,
+    jobs,
     keys::report::KeyReport,
     private,
     runtime::scheduler::job_of,
@@ -40,6 +43,8 @@ const NIGHT: [&str; 6] = [
     "daily_key_check",
     "daily_checklist",
 ];
+/// Where the status page is, unless somebody listens there.
+const HTTP_PORT: u16 = 8420;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What `demo` takes.
@@ -98,6 +103,8 @@ struct Demo {
     sample: PathBuf,
     /// The configuration.
     file: PathBuf,
+    /// What the status page is signed in to with.
+    token: Zeroizing<String>,
 }
 
 /// Writes the configuration, so that every other command can be tried on the sample as well; what an earlier demo did is
@@ -112,6 +119,7 @@ fn configure(directory: &Path, sample: &Path, once: bool) -> anyhow::Result<Demo
     let _ = std::fs::remove_file(&key);
     private::create_file(&key, demo::KEY.as_bytes()).context("cannot write the sample's key")?;
     let file = directory.join("trailkeeper.toml");
+    let token = token::make()?;
     let mut qwed = toml::Table::new();
     qwed.insert(
         "database_url".to_owned(),
@@ -122,24 +130,46 @@ fn configure(directory: &Path, sample: &Path, once: bool) -> anyhow::Result<Demo
     ring.insert("file".to_owned(), key.display().to_string().into());
     qwed.insert("keys".to_owned(), vec![toml::Value::from(ring)].into());
     let mut metrics = toml::Table::new();
-    metrics.insert("listen".to_owned(), free_address(once).to_string().into());
+    let usual = Config::default().metrics.listen;
+    metrics.insert(
+        "listen".to_owned(),
+        free_address(usual, once).to_string().into(),
+    );
     let mut log = toml::Table::new();
     log.insert("level".to_owned(), "error".into());
     let mut config = toml::Table::new();
     config.insert("data_dir".to_owned(), state.display().to_string().into());
     config.insert("qwed".to_owned(), qwed.into());
     config.insert("metrics".to_owned(), metrics.into());
+    config.insert("http".to_owned(), http(&token, once).into());
     config.insert("log".to_owned(), log.into());
     std::fs::write(&file, config.to_string()).context("cannot write the configuration")?;
     Ok(Demo {
         sample: sample.to_owned(),
         file,
+        token,
     })
 }
 
+/// The HTTP interface, with an operator who may do everything.
+fn http(token: &str, once: bool) -> toml::Table {
+    let scopes: Vec<toml::Value> = Scope::ALL.map(|scope| scope.name().into()).to_vec();
+    let mut operator = toml::Table::new();
+    operator.insert("name".to_owned(), "demo".into());
+    operator.insert("sha256".to_owned(), hash_of_token(token).into());
+    operator.insert("scopes".to_owned(), scopes.into());
+    let address = free_address(SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT)), once);
+    let mut http = toml::Table::new();
+    http.insert("listen".to_owned(), address.to_string().into());
+    http.insert(
+        "tokens".to_owned(),
+        vec![toml::Value::from(operator)].into(),
+    );
+    http
+}
+
 /// The usual address, or another if somebody listens there. A demo that ends by itself keeps nobody from the usual one.
-fn free_address(once: bool) -> SocketAddr {
-    let usual = Config::default().metrics.listen;
+fn free_address(usual: SocketAddr, once: bool) -> SocketAddr {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let wanted = if once { any } else { usual };
     let found = TcpListener::bind(wanted).or_else(|_| TcpListener::bind(any));
@@ -162,6 +192,7 @@ async fn work(
         return Ok(Exit::Intact);
     };
     let address = service.address()?;
+    let interface = service.interface_address()?;
     let store = service.store().clone();
     let schedules = service.schedules().to_vec();
     let worker = tokio::spawn(service.run(stop.clone()));
@@ -203,7 +234,17 @@ async fn work(
     }
     if !stop.is_cancelled() {
         let address = (!once).then_some(address);
+        let status = interface.filter(|_| !once);
         say(|out| look(out, &demo.file, address, shown.as_ref(), reported.as_ref()))?;
+        if let Some(status) = status {
+            let token = demo.token.as_str();
+            say(|out| {
+                writeln!(
+                    out,
+                    "\nThe status page: http://{status}/status\n  sign in with the operator's token {token}"
+                )
+            })?;
+        }
     }
     if once {
         stop.cancel();

@@ -11,9 +11,11 @@ use serde_json::Value;
 use super::{
     table::{Cell, table, visible},
     text::{BAD, DOUBTFUL, FAINT, GOOD},
+};
+use crate::{
+    state::jobs::{JobView, State},
     when,
 };
-use crate::state::jobs::{JobView, State};
 
 /// Fewest characters of an id that stand for it in a table.
 const MIN_TAIL: usize = 8;

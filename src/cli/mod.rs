@@ -36,7 +36,6 @@ mod token;
 mod verify;
 mod verify_ledger;
 mod wait;
-mod when;
 
 use std::io::Write;
 use std::process::ExitCode;

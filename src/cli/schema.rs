@@ -8,13 +8,13 @@ use super::{
     config::Input,
     table::{Cell, table},
     verify::{Format, print, print_json},
-    when,
 };
 use crate::{
     config::{Config, Environment},
     http::openapi,
     jobs::registry,
     runtime::{job::Uniqueness, registry::Kind},
+    when,
 };
 
 /// The document that describes the HTTP interface.

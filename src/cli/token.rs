@@ -82,7 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// 32 random bytes behind a prefix by which scanners know what they found.
-fn make() -> anyhow::Result<Zeroizing<String>> {
+pub(super) fn make() -> anyhow::Result<Zeroizing<String>> {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(bytes.as_mut()).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use super::{Fault, api::Api, limit::Whose, route::Rule};
+use super::{Fault, api::Api, limit::Whose, pages, route::Rule};
 use crate::{
     config::{Scope, TokenConfig},
     qwed::caller::{self, Denied},
@@ -21,8 +21,21 @@ pub enum Caller {
     Anybody,
     /// An owner or admin of an organisation of QWED's.
     Admin(caller::Caller),
-    /// An operator.
+    /// An operator's program, by its token.
     Operator(Operator),
+    /// An operator's browser, by its session.
+    Visitor(Visitor),
+}
+
+/// An operator who is signed in to the status page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visitor {
+    /// Who.
+    pub operator: Operator,
+    /// What the forms of this session's pages have to send back.
+    pub csrf: String,
+    /// The session.
+    pub id_sha256: String,
 }
 
 /// An operator.
@@ -54,7 +67,9 @@ impl Caller {
         match self {
             Self::Anybody => None,
             Self::Admin(admin) => Some(Whose::ApiKey(admin.api_key_id)),
-            Self::Operator(operator) => Some(Whose::Operator(operator.name.clone())),
+            Self::Operator(operator) | Self::Visitor(Visitor { operator, .. }) => {
+                Some(Whose::Operator(operator.name.clone()))
+            }
         }
     }
 
@@ -63,7 +78,7 @@ impl Caller {
         match self {
             Self::Anybody => "anybody".to_owned(),
             Self::Admin(admin) => format!("api key {}", admin.api_key_id),
-            Self::Operator(operator) => operator.actor(),
+            Self::Operator(operator) | Self::Visitor(Visitor { operator, .. }) => operator.actor(),
         }
     }
 }
@@ -112,6 +127,16 @@ impl Tokens {
         }
         found
     }
+
+    /// The operator of this name, if the token still is the one with this hash, in hexadecimal.
+    pub(super) fn named(&self, name: &str, sha256: &str, now: Timestamp) -> Option<&Operator> {
+        let is_live = |token: &&Token| {
+            token.operator.name == name
+                && to_hex(&token.hash) == sha256.as_bytes()
+                && token.expires_at.is_none_or(|end| now < end)
+        };
+        self.0.iter().find(is_live).map(|token| &token.operator)
+    }
 }
 
 /// Finds out who asks, and whether they may.
@@ -126,11 +151,32 @@ pub(super) async fn admit(api: &Api, rule: Rule, headers: &HeaderMap) -> Result<
             let operator = api.tokens.find(token, api.now());
             let operator = operator
                 .ok_or_else(|| unauthorized("the token is not known, or its time is over"))?;
-            if !operator.may(scope) {
-                let detail = format!("the token lacks the scope {scope}");
-                return Err(Fault::new(StatusCode::FORBIDDEN, detail));
-            }
+            allow(operator, scope)?;
             Ok(Caller::Operator(operator.clone()))
+        }
+        Rule::Page(_) => {
+            let visitor = pages::visitor(api, headers).await?;
+            let visitor = visitor
+                .ok_or_else(|| Fault::new(StatusCode::UNAUTHORIZED, pages::NOT_SIGNED_IN))?;
+            Ok(Caller::Visitor(visitor))
+        }
+    }
+}
+
+/// Whether whoever is signed in may see a page. Asked apart from [`admit`], so that the answer can show where else they may go.
+pub(super) fn permit(rule: Rule, caller: &Caller) -> Result<(), Fault> {
+    match (rule, caller) {
+        (Rule::Page(Some(scope)), Caller::Visitor(visitor)) => allow(&visitor.operator, scope),
+        _ => Ok(()),
+    }
+}
+
+fn allow(operator: &Operator, scope: Scope) -> Result<(), Fault> {
+    match operator.may(scope) {
+        true => Ok(()),
+        false => {
+            let detail = format!("the token lacks the scope {scope}");
+            Err(Fault::new(StatusCode::FORBIDDEN, detail))
         }
     }
 }

@@ -8,11 +8,17 @@ use axum::RequestPartsExt as _;
 use axum::{
     body::{Body, Bytes},
     extract::{RawPathParams, Request},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::Response,
 };
 
-use super::{Call, Caller, Fault, Route, Style, api::Api, auth::admit, client, route::table};
+use super::{
+    Call, Caller, Fault, Route, Style,
+    api::Api,
+    auth::{admit, permit},
+    client, pages,
+    route::table,
+};
 use crate::state::jobs::new_id;
 
 /// Who is at the other end of the connection.
@@ -36,6 +42,15 @@ pub(super) async fn to_route(api: Arc<Api>, route: &'static Route, request: Requ
     let started = Instant::now();
     let style = Style::of(route.path);
     let mut who = Caller::Anybody;
+    // Where whoever has to sign in first wanted to go.
+    let target = match route.method {
+        Method::GET => request
+            .uri()
+            .path_and_query()
+            .map_or(pages::HOME, |it| it.as_str()),
+        _ => pages::HOME,
+    };
+    let target = target.to_owned();
     let (answer, method) = if request.method() == route.method {
         let answer = pass(&api, route, request, started, &mut who).await;
         (answer, route.method.as_str())
@@ -43,7 +58,10 @@ pub(super) async fn to_route(api: Arc<Api>, route: &'static Route, request: Requ
         // axum answers HEAD by GET; QWED does not.
         (Err(method_not_allowed()), "other")
     };
-    let mut response = answer.unwrap_or_else(|fault| fault.into_response(style));
+    let mut response = answer.unwrap_or_else(|fault| match style {
+        Style::Page => pages::fault(&fault, &who, &target),
+        _ => fault.into_response(style),
+    });
     allow(&mut response, route.path);
     finish(&api, response, route.path, method, &who, started)
 }
@@ -123,6 +141,7 @@ async fn pass(
         api.limits.refused(address, now);
     }
     *who = admitted?;
+    permit(route.rule, who)?;
     if let Some(whose) = who.whose() {
         api.limits.of(whose, now).map_err(too_many)?;
     }
@@ -144,6 +163,9 @@ async fn pass(
         patience,
     )
     .await?;
+    if Style::of(route.path) == Style::Page && route.method == Method::POST {
+        pages::guard(who, &parts.headers, &body)?;
+    }
     let call = Call {
         api: Arc::clone(api),
         caller: who.clone(),
@@ -153,11 +175,18 @@ async fn pass(
         body,
     };
     let work = (route.handler)(call);
-    if route.is_long {
-        return work.await;
+    let answer = match route.is_long {
+        true => work.await,
+        false => {
+            let answer = tokio::time::timeout(patience, work).await;
+            answer.unwrap_or_else(|_| Err(Fault::unavailable("it takes too long; try again later")))
+        }
+    };
+    // A token that was no good for signing in.
+    if matches!(&answer, Err(fault) if fault.status == StatusCode::UNAUTHORIZED) {
+        api.limits.refused(address, now);
     }
-    let answer = tokio::time::timeout(patience, work).await;
-    answer.unwrap_or_else(|_| Err(Fault::unavailable("it takes too long; try again later")))
+    answer
 }
 
 /// Reads a body as far as it may go.

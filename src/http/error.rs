@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::qwed::validation::Invalid;
+use super::{auth::Caller, pages, qwed::validation::Invalid};
 use crate::{answers::AnswerError, state::StateError};
 
 /// How errors are told.
@@ -18,6 +18,8 @@ pub enum Style {
     Qwed,
     /// `application/problem+json`.
     Problem,
+    /// A page for people.
+    Page,
 }
 
 impl Style {
@@ -26,6 +28,8 @@ impl Style {
     pub fn of(path: &str) -> Self {
         if path == "/v1" || path.starts_with("/v1/") {
             Self::Problem
+        } else if path == "/status" || path.starts_with("/status/") {
+            Self::Page
         } else {
             Self::Qwed
         }
@@ -110,6 +114,7 @@ impl Fault {
     #[must_use]
     pub fn into_response(self, style: Style) -> Response {
         let (kind, body) = match style {
+            Style::Page => return pages::fault(&self, &Caller::Anybody, pages::HOME),
             Style::Qwed if self.invalid.is_empty() => {
                 let detail = Detail {
                     detail: &self.detail,

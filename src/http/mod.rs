@@ -6,7 +6,8 @@
 //!
 //! All of that is done in one place (`dispatch`) by one table of routes ([`routes`]), in which each has its rule: what is not in the
 //! table cannot be reached, and what is in it cannot be reached without its rule. Handlers parse, call a service and print; rules
-//! of their own they have none. [`qwed`] answers as QWED's own server does, byte for byte, [`v1`] is ours.
+//! of their own they have none. [`qwed`] answers as QWED's own server does, byte for byte, [`v1`] is ours, and `pages` is the status page
+//! for people.
 
 pub mod api;
 mod auth;
@@ -17,6 +18,7 @@ mod error;
 pub mod health;
 mod limit;
 pub mod openapi;
+mod pages;
 pub mod qwed;
 mod route;
 mod server;
@@ -24,7 +26,7 @@ mod tls;
 pub mod v1;
 
 pub use api::{Api, Now};
-pub use auth::{Caller, hash_of_token};
+pub use auth::{Caller, Operator, Visitor, hash_of_token};
 pub use error::{Fault, Style};
 pub use health::{Check, Health, listen, serve};
 pub use route::{Answer, Call, Doc, Param, ParamKind, Place, Route, Rule, routes};

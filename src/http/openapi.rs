@@ -3,7 +3,7 @@
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::{Param, ParamKind, Place, Route, Rule, routes};
+use super::{Param, ParamKind, Place, Route, Rule, Style, routes};
 use crate::config::Scope;
 
 /// What every route may answer, whatever it is about.
@@ -25,6 +25,9 @@ pub fn document() -> Value {
     let problem = generator.subschema_for::<ProblemDetails>().to_value();
     let mut paths = Map::new();
     for route in routes() {
+        if Style::of(route.path) == Style::Page {
+            continue;
+        }
         let described = operation(&route, &mut generator, &problem);
         let path = paths
             .entry(route.path)
@@ -96,7 +99,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
             (401, "There is no token, or it is not known or over"),
             (403, "The token lacks the scope"),
         ],
-        Rule::QwedAdmin | Rule::Open(_) => &[],
+        Rule::QwedAdmin | Rule::Open(_) | Rule::Page(_) => &[],
     };
     let unavailable = [(503, "A database cannot be read, or too much is under way")];
     let faults = doc.faults.iter().chain(refusals).chain(&ALWAYS);
@@ -146,7 +149,8 @@ fn name(route: &Route) -> String {
 
 fn security(rule: Rule) -> Value {
     match rule {
-        Rule::Open(_) => json!([]),
+        // Pages are not described here.
+        Rule::Open(_) | Rule::Page(_) => json!([]),
         Rule::QwedAdmin => json!([{"api_key": []}]),
         Rule::Scope(scope) => json!([{"token": [scope.name()]}]),
     }

@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use super::{
     Fault,
     api::Api,
-    auth::{Caller, Operator},
-    qwed, v1,
+    auth::{Caller, Operator, Visitor},
+    pages, qwed, v1,
 };
 use crate::{config::Scope, qwed::caller};
 
@@ -28,6 +28,8 @@ pub enum Rule {
     QwedAdmin,
     /// An operator whose token has this scope.
     Scope(Scope),
+    /// An operator who is signed in to the status page, with a token that has this scope; with any, where none is named.
+    Page(Option<Scope>),
 }
 
 /// A request that was admitted.
@@ -78,7 +80,7 @@ impl Call {
     /// If the route's rule is another.
     pub fn operator(&self) -> Result<&Operator, Fault> {
         match &self.caller {
-            Caller::Operator(operator) => Ok(operator),
+            Caller::Operator(operator) | Caller::Visitor(Visitor { operator, .. }) => Ok(operator),
             _ => Err(Fault::unavailable("the route has no rule for this")),
         }
     }
@@ -217,5 +219,6 @@ impl Route {
 pub fn routes() -> Vec<Route> {
     let mut routes = qwed::routes();
     routes.extend(v1::routes());
+    routes.extend(pages::routes());
     routes
 }

@@ -7,6 +7,7 @@ use crate::{
     checkpoint::note::VerifierKey,
     objects::Vault,
     runtime::job::{Context, JobError},
+    state::verdicts::ANCHORS,
     trail::finding::{AnchorFinding, Kind, Severity},
 };
 
@@ -22,9 +23,6 @@ pub(super) fn decide(error: AnchorError) -> JobError {
         error => JobError::fail(error),
     }
 }
-
-/// Stands where an organisation's id does, for the verdict on the anchors themselves.
-pub(super) const ANCHORS: &str = "anchors";
 
 /// Whether an earlier verification went by anchors. If there are none now, somebody removed them.
 async fn had_anchors(context: &Context<Services>) -> Result<bool, JobError> {

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{anchoring::ANCHORS, scribing::Pen};
+use super::scribing::Pen;
 use crate::{
     checkpoint::coverage::Checked,
     ledger::Act,
@@ -16,7 +16,7 @@ use crate::{
         jobs::{Effects, NewJob, new_id},
         outbox::Event,
         reports::VerificationRow,
-        verdicts::Before,
+        verdicts::{ANCHORS, Before},
     },
     trail::finding::Verdict,
     verify::report::{AnchorsReport, OrganizationReport, Report},

@@ -154,6 +154,31 @@ impl Store {
         rows.iter().map(CheckpointRow::read).collect()
     }
 
+    /// When runs were made at which an organisation's trail had grown, those of `since` and after it, the newest first: number and
+    /// microseconds since 1970.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn anchors_of(
+        &self,
+        organization_id: i64,
+        since: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, i64)>, StateError> {
+        let select = self
+            .query(
+                "SELECT run.number, run.made_at FROM anchor_checkpoint AS it JOIN anchor_run AS run ON run.number = it.number \
+                 WHERE it.organization_id = $1 AND run.made_at >= $2 ORDER BY run.number DESC LIMIT $3",
+            )
+            .bind(organization_id)
+            .bind(since)
+            .bind(i64::from(limit));
+        let rows = self.read(select).await?;
+        rows.iter()
+            .map(|row| Ok((column(row, "number")?, column(row, "made_at")?)))
+            .collect()
+    }
+
     /// The checkpoints that a run made, in order of organisation.
     ///
     /// # Errors

@@ -167,6 +167,25 @@ impl Store {
         tx.commit("archive forget").await
     }
 
+    /// How many objects of each kind are in the archive, and how many bytes they have.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn archive_totals(&self) -> Result<Vec<(String, i64, i64)>, StateError> {
+        let select = "SELECT kind, count(*) AS objects, CAST(COALESCE(sum(size_bytes), 0) AS BIGINT) AS bytes FROM archive_object \
+                      WHERE stored_at IS NOT NULL GROUP BY kind ORDER BY kind";
+        let rows = self.read(self.query(select)).await?;
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    column(row, "kind")?,
+                    column(row, "objects")?,
+                    column(row, "bytes")?,
+                ))
+            })
+            .collect()
+    }
+
     /// The newest manifest.
     ///
     /// # Errors

@@ -276,6 +276,20 @@ impl Store {
         rows.iter().map(ErasureRow::read).collect()
     }
 
+    /// The `limit` requests that ended last, the newest first.
+    ///
+    /// # Errors
+    /// As [`Self::erasure`].
+    pub async fn ended_erasures(&self, limit: u32) -> Result<Vec<ErasureRow>, StateError> {
+        let select = format!(
+            "SELECT {ERASURE} FROM erasure WHERE state IN {ENDED} ORDER BY received_at DESC, id DESC LIMIT $1"
+        );
+        let rows = self
+            .read(self.query(&select).bind(i64::from(limit)))
+            .await?;
+        rows.iter().map(ErasureRow::read).collect()
+    }
+
     /// How many requests are not ended, by state.
     ///
     /// # Errors

@@ -37,6 +37,7 @@ const STEPS: &[Step] = steps![
     11 "legal holds" "0011_holds.sql",
     12 "erasures" "0012_erasures.sql",
     13 "reports" "0013_reports.sql",
+    14 "sessions" "0014_sessions.sql",
 ];
 
 /// SQLite has no lock that spans migrations: a second program that starts at the same moment may find a table that the

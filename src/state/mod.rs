@@ -25,6 +25,7 @@ pub mod removals;
 pub mod renewals;
 pub mod reports;
 pub mod schedules;
+pub mod sessions;
 pub mod verdicts;
 mod wake;
 

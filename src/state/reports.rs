@@ -96,6 +96,26 @@ impl Store {
         self.read(select).await?.iter().map(report).collect()
     }
 
+    /// Verifications that ended at `since` or after it, the newest first, but those of a period.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn verification_runs(
+        &self,
+        since: i64,
+        limit: u32,
+    ) -> Result<Vec<VerificationRow>, StateError> {
+        let select = self
+            .query(
+                "SELECT job_id, began_at, ended_at, extent, organizations, verdict, entries, not_intact FROM verification_run \
+                 WHERE ended_at >= $1 AND extent <> 'period' ORDER BY ended_at DESC, job_id DESC LIMIT $2",
+            )
+            .bind(since)
+            .bind(i64::from(limit));
+        let rows = self.read(select).await?;
+        rows.iter().map(verification).collect()
+    }
+
     /// A report and its document, if there is one of this id.
     ///
     /// # Errors
@@ -108,6 +128,19 @@ impl Store {
         let read = |row: &AnyRow| Ok((report(row)?, column(row, "document")?));
         rows.first().map(read).transpose()
     }
+}
+
+fn verification(row: &AnyRow) -> Result<VerificationRow, StateError> {
+    Ok(VerificationRow {
+        job_id: column(row, "job_id")?,
+        began_at: column(row, "began_at")?,
+        ended_at: column(row, "ended_at")?,
+        extent: column(row, "extent")?,
+        organizations: column(row, "organizations")?,
+        verdict: column(row, "verdict")?,
+        entries: column(row, "entries")?,
+        not_intact: column(row, "not_intact")?,
+    })
 }
 
 impl Tx {

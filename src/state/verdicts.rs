@@ -5,6 +5,9 @@ use sqlx::any::AnyRow;
 
 use super::{StateError, Store, Tx, column};
 
+/// Stands where an organisation's id does, for the verdict on the anchors themselves.
+pub const ANCHORS: &str = "anchors";
+
 /// A verdict on one organisation's trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerdictRow {

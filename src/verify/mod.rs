@@ -5,6 +5,7 @@
 //! checks single entries as QWED's `verify_log_entry` does. None of them writes anything, prints anything or decides on
 //! exit codes.
 
+mod advice;
 mod cause;
 mod compare;
 mod conclude;
@@ -24,14 +25,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use self::{
+    advice::advice,
+    rolling::{CoverageReport, NextCheck, verify_tiles},
+    since::{Since, verify_since},
+};
 use self::{
     conclude::{Asked, Case},
     report::{Coverage, Report},
     scan::Scanner,
-};
-pub use self::{
-    rolling::{CoverageReport, NextCheck, verify_tiles},
-    since::{Since, verify_since},
 };
 use crate::{
     checkpoint::anchored::Anchored,

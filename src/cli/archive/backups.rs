@@ -222,7 +222,7 @@ impl From<&Archived> for ListedManifest {
         let trail = trail.filter(|object| object.table == "verificationlog");
         Self {
             number: manifest.number,
-            made_at: super::super::when::rfc3339(manifest.made_at.as_microsecond()),
+            made_at: crate::when::rfc3339(manifest.made_at.as_microsecond()),
             program: manifest.program.clone(),
             entries: trail.map(|object| object.rows).sum(),
             objects: manifest.objects.len(),

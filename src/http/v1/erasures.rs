@@ -215,7 +215,7 @@ impl From<ErasureError> for Fault {
 }
 
 /// What erasures work with, on behalf of the operator.
-fn office(call: &Call) -> Result<Office, Fault> {
+pub(in crate::http) fn office(call: &Call) -> Result<Office, Fault> {
     let api = &call.api;
     let config = &api.services.config;
     let key = anchor::load_key(&config.anchor_key_file())

@@ -10,6 +10,7 @@ pub mod trails;
 use jiff::Timestamp;
 use schemars::{Schema, SchemaGenerator};
 
+pub(in crate::http) use self::{erasures::office, reports::rendered, trails::check_keys};
 use super::{Answer, Call, Fault, Param, ParamKind, Place, Route};
 use crate::{anchor, checkpoint::note::SecretKey, ledger::Scribe};
 
@@ -68,7 +69,7 @@ fn at(micros: i64) -> Option<Timestamp> {
 }
 
 /// What an operator's acts are written into the ledger with.
-struct Pen {
+pub(in crate::http) struct Pen {
     origin: String,
     key: Option<SecretKey>,
     actor: String,
@@ -76,7 +77,7 @@ struct Pen {
 }
 
 impl Pen {
-    fn scribe(&self) -> Option<Scribe<'_>> {
+    pub(in crate::http) fn scribe(&self) -> Option<Scribe<'_>> {
         Some(Scribe {
             origin: &self.origin,
             key: self.key.as_ref()?,
@@ -87,7 +88,7 @@ impl Pen {
 }
 
 /// A pen; one that does not write where there is no key that signs entries, as with jobs.
-fn pen(call: &Call) -> Result<Pen, Fault> {
+pub(in crate::http) fn pen(call: &Call) -> Result<Pen, Fault> {
     let config = &call.api.services.config;
     let key = anchor::load_key(&config.anchor_key_file())
         .map_err(|error| Fault::failed("the ledger's key cannot be read", &error.into()))?;

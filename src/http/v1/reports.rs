@@ -158,10 +158,15 @@ async fn list(call: Call) -> Result<Response, Fault> {
 }
 
 async fn show(call: Call) -> Result<Response, Fault> {
-    let id = call.placeholder("id").to_owned();
-    let found = call.api.store.report(&id).await?;
+    let format = call.parameter("format").unwrap_or("json");
+    rendered(&call, format).await
+}
+
+/// The report whose id stands in the path, in a format.
+pub(in crate::http) async fn rendered(call: &Call, format: &str) -> Result<Response, Fault> {
+    let found = call.api.store.report(call.placeholder("id")).await?;
     let (_, document) = found.ok_or_else(|| Fault::not_found("there is no such report"))?;
-    let format = call.parameter("format").unwrap_or("json").to_owned();
+    let format = format.to_owned();
     let kind = match format.as_str() {
         // As it was kept, so that its SHA-256 is the one that the ledger has.
         "json" => {

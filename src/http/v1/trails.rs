@@ -16,7 +16,7 @@ use crate::{
         body::json,
         route::{Handler, handler},
     },
-    keys::{self, Policy},
+    keys::{self, Policy, report::KeyReport},
     state::anchors::AnchorRun,
 };
 
@@ -198,6 +198,11 @@ async fn latest(call: Call) -> Result<Response, Fault> {
 }
 
 async fn api_keys(call: Call) -> Result<Response, Fault> {
+    Ok(json(StatusCode::OK, &check_keys(&call).await?))
+}
+
+/// Looks at QWED's API keys as configured, and marks none.
+pub(in crate::http) async fn check_keys(call: &Call) -> Result<KeyReport, Fault> {
     let services = std::sync::Arc::clone(&call.api.services);
     let now = call.api.now();
     let report = tokio::task::spawn_blocking(move || {
@@ -212,7 +217,5 @@ async fn api_keys(call: Call) -> Result<Response, Fault> {
     });
     let report = report.await;
     let report = report.map_err(|_| Fault::unavailable("the request was given up"))?;
-    let report = report
-        .map_err(|error| Fault::failed("QWED's API keys cannot be checked", &error.into()))?;
-    Ok(json(StatusCode::OK, &report))
+    report.map_err(|error| Fault::failed("QWED's API keys cannot be checked", &error.into()))
 }

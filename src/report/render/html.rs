@@ -12,7 +12,7 @@ use super::{
 use crate::report::model::{Report, Status};
 
 /// The look of reports and of the status page. It names no address.
-pub(super) const STYLE: &str = include_str!("style.css");
+pub const STYLE: &str = include_str!("style.css");
 
 /// The report as one HTML document.
 #[must_use]

@@ -12,5 +12,5 @@ mod pdf;
 mod text;
 
 pub use csv::{csv, csv_files};
-pub use html::{content_security_policy, html};
+pub use html::{STYLE, content_security_policy, html};
 pub use pdf::{PdfError, pdf};

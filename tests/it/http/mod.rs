@@ -2,8 +2,10 @@
 //! kinds.
 
 mod answers;
+mod browser;
 mod limits;
 mod operators;
+mod pages;
 mod reports;
 mod rules;
 mod validation;
@@ -212,6 +214,37 @@ impl Server {
         let bearer = format!("Bearer {}", token(scope));
         self.ask(method, path, &[("authorization", &bearer)], body)
             .await
+    }
+}
+
+/// What a browser of somebody who is signed in to the status page sends.
+pub(crate) struct Browser {
+    /// Its cookie, as the header has it.
+    pub(crate) cookie: String,
+    /// What its pages' forms have to send back.
+    pub(crate) csrf: String,
+}
+
+impl Server {
+    /// Signs in with a token.
+    pub(crate) async fn sign_in(&self, token: &str) -> Browser {
+        let form = format!("token={token}");
+        let answered = self.ask("POST", "/status/sign-in", &[], &form).await;
+        assert_eq!(answered.status, 303, "{}", answered.body);
+        let cookie = answered.header("set-cookie");
+        let (cookie, _) = cookie.split_once(';').expect("attributes");
+        let cookie = cookie.to_owned();
+        // Every page has it, what it says that may not be seen too.
+        let page = self.ask("GET", "/status", &[("cookie", &cookie)], "").await;
+        let (_, csrf) = page
+            .body
+            .split_once("name=\"csrf\" value=\"")
+            .expect("a form");
+        let (csrf, _) = csrf.split_once('"').expect("an end");
+        Browser {
+            csrf: csrf.to_owned(),
+            cookie,
+        }
     }
 }
 

@@ -7,8 +7,11 @@ use trailkeeper::{
     http::{Rule, routes},
 };
 
-use super::{Server, api_key, token};
+use super::{Browser, Server, api_key, token};
 use crate::support::store::TestStore;
+
+/// The field of forms that only pages of the session know.
+const CSRF: &str = "csrf";
 
 /// Who may ask, with what they send.
 fn everybody() -> Vec<(String, Vec<(&'static str, String)>)> {
@@ -36,20 +39,39 @@ fn everybody() -> Vec<(String, Vec<(&'static str, String)>)> {
     everybody
 }
 
+/// What stands before the scope of somebody who is signed in to the status page.
+const BROWSER: &str = "a browser with ";
+
+fn holds(who: &str, scope: Scope) -> bool {
+    who == scope.name() || who == "read" && scope.name().ends_with(":read")
+}
+
 /// What the rule says, in other words than the program's.
 fn may(rule: Rule, who: &str) -> bool {
     match rule {
         Rule::Open(_) => true,
         Rule::QwedAdmin => who == "an owner" || who.starts_with("an admin"),
-        Rule::Scope(scope) => {
-            who == scope.name() || who == "read" && scope.name().ends_with(":read")
-        }
+        Rule::Scope(scope) => holds(who, scope),
+        Rule::Page(None) => who.starts_with(BROWSER),
+        Rule::Page(Some(scope)) => who
+            .strip_prefix(BROWSER)
+            .is_some_and(|who| holds(who, scope)),
     }
 }
 
 async fn every_route_asks_everybody(state: TestStore) {
     let server = Server::start_with(state, "refusals_per_minute = 100000").await;
     let mut seen = HashSet::new();
+    let mut everybody = everybody();
+    // Signing out ends a session, so that each of its askers has one of their own.
+    let mut leaving = Vec::new();
+    for scope in Scope::ALL {
+        let who = format!("{BROWSER}{}", scope.name());
+        for list in [&mut everybody, &mut leaving] {
+            let Browser { cookie, csrf } = server.sign_in(&token(scope)).await;
+            list.push((who.clone(), vec![("cookie", cookie), (CSRF, csrf)]));
+        }
+    }
     for route in routes() {
         let (method, path) = (route.method.as_str(), route.path);
         assert!(
@@ -58,14 +80,29 @@ async fn every_route_asks_everybody(state: TestStore) {
         );
         let concrete = path.replace("{log_id}", "1").replace("{org_id}", "1");
         // Of what is nobody's, so that nothing happens.
-        let concrete = concrete.replace("{id}", "none");
-        assert!(!concrete.contains("{organization}") || concrete.contains('1'));
-        for (who, headers) in everybody() {
+        let concrete = concrete
+            .replace("{id}", "none")
+            .replace("{organization}", "1");
+        let concrete = concrete.replace("{number}", "9").replace("{format}", "pdf");
+        assert!(!concrete.contains('{'), "{concrete}");
+        let leave = path == "/status/sign-out";
+        let strangers = everybody
+            .iter()
+            .filter(|(who, _)| !leave || !who.starts_with(BROWSER));
+        for (who, headers) in strangers.chain(leaving.iter().filter(|_| leave)) {
+            // What a form sends, and not a header.
+            let form = headers.iter().find(|(name, _)| *name == CSRF);
+            let form = form.map_or_else(String::new, |(name, value)| format!("{name}={value}"));
+            let headers = headers.iter().filter(|(name, _)| *name != CSRF);
             let headers: Vec<(&str, &str)> = headers
-                .iter()
                 .map(|(name, value)| (*name, value.as_str()))
                 .collect();
-            let answered = server.ask(method, &concrete, &headers, "").await;
+            let answered = server.ask(method, &concrete, &headers, &form).await;
+            if path == "/status/sign-in" {
+                // Open to all, and none of them shows a token.
+                assert_eq!(answered.status, 401, "as {who}");
+                continue;
+            }
             let is_refused = match answered.status {
                 401 => true,
                 // An owner is refused others' data, by the handler and not by the rule.
@@ -74,7 +111,7 @@ async fn every_route_asks_everybody(state: TestStore) {
             };
             assert_eq!(
                 is_refused,
-                !may(route.rule, &who),
+                !may(route.rule, who),
                 "{method} {path} as {who}: {} {}",
                 answered.status,
                 answered.body
@@ -92,6 +129,8 @@ async fn every_answer_is_guarded(state: TestStore) {
         ("/v1/jobs", "application/problem+json"),
         ("/v1/nothing", "application/problem+json"),
         ("/nothing", "application/json"),
+        ("/status", "text/html; charset=utf-8"),
+        ("/status/nothing", "text/html; charset=utf-8"),
     ] {
         let answered = server.ask("GET", path, &[], "").await;
         assert_eq!(answered.header("content-type"), kind, "{path}");

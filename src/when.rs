@@ -1,4 +1,4 @@
-//! Times and durations as people read them.
+//! Floor 0: times and durations as people read them.
 
 use std::time::Duration;
 
@@ -9,14 +9,16 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
 /// `2026-05-08T12:30:00Z` of microseconds since 1970.
-pub(super) fn rfc3339(micros: i64) -> String {
+#[must_use]
+pub fn rfc3339(micros: i64) -> String {
     // Out of range only if somebody else wrote it.
     Timestamp::from_second(micros.div_euclid(1_000_000))
         .map_or_else(|_| format!("{micros} µs"), |time| time.to_string())
 }
 
 /// `3 min ago`, or `in 3 min`. The database's clock may be a little ahead of ours.
-pub(super) fn relative(micros: i64, now: Timestamp) -> String {
+#[must_use]
+pub fn relative(micros: i64, now: Timestamp) -> String {
     let seconds = now.as_microsecond().saturating_sub(micros) / 1_000_000;
     match seconds {
         0 => "now".to_owned(),
@@ -26,12 +28,14 @@ pub(super) fn relative(micros: i64, now: Timestamp) -> String {
 }
 
 /// Both: `2026-05-08T12:30:00Z (3 min ago)`.
-pub(super) fn full(micros: i64, now: Timestamp) -> String {
+#[must_use]
+pub fn full(micros: i64, now: Timestamp) -> String {
     format!("{} ({})", rfc3339(micros), relative(micros, now))
 }
 
 /// `10 min` where that is exact, and seconds where it is not.
-pub(super) fn exact(duration: Duration) -> String {
+#[must_use]
+pub fn exact(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds as i64 {
         s if s > 0 && s % HOUR == 0 => format!("{} h", s / HOUR),
