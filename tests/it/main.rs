@@ -30,6 +30,7 @@ mod pieces;
 mod postgres;
 mod properties;
 mod report;
+mod roles;
 mod schedules;
 mod schemas;
 mod soc2;
