@@ -1,4 +1,4 @@
-# The worker as an image of about 40 MB: one binary, the libraries that it is linked with, root certificates. No shell.
+# The worker as an image of about 47 MB: one binary, the libraries that it is linked with, root certificates. No shell.
 #
 #   docker build --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" -t trailkeeper .
 #

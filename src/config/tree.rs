@@ -94,3 +94,17 @@ impl Node {
         place
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wipes_texts_at_every_depth() {
+        let text = "a = \"hunter2\"\nb = [\"hunter2\", 3]\nc = [{ d = \"hunter2\" }]";
+        let mut value = toml::Value::Table(text.parse().expect("TOML"));
+        wipe(&mut value);
+        assert!(!value.to_string().contains("hunter2"), "{value}");
+        assert_eq!(value["b"][1].as_integer(), Some(3));
+    }
+}
