@@ -46,6 +46,7 @@ fn the_configuration_hides_secrets() {
         ("TRAILKEEPER__STATE__URL", "postgresql://t:hunter2@db/t"),
         ("TRAILKEEPER__AMQP__URL", "amqp://t:hunter2@mq"),
         ("TRAILKEEPER__OBJECTS__URL", "s3://bucket"),
+        ("TRAILKEEPER__OBJECTS__ACCESS_KEY_ID", "someone"),
         ("TRAILKEEPER__OBJECTS__SECRET_ACCESS_KEY", "hunter2"),
         (
             "TRAILKEEPER__BACKUP__SCRATCH_URL",
