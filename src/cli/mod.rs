@@ -16,6 +16,8 @@ mod erase;
 mod events;
 mod evidence;
 mod export;
+mod generate;
+mod health;
 mod hold;
 mod job;
 mod jobs;
@@ -156,6 +158,12 @@ enum Command {
     Config(config::Arguments),
     /// Run the worker: take jobs from schedules, RabbitMQ and the command line until stopped
     Run(run::Arguments),
+    /// Ask a worker on this machine whether it lives, or is ready
+    #[command(after_help = health::AFTER)]
+    Health(health::Arguments),
+    /// Make manual pages and completions, for packages
+    #[command(hide = true)]
+    Generate(generate::Arguments),
     /// See the worker at work on a small sample of a QWED database
     Demo(demo::Arguments),
 }
@@ -187,6 +195,8 @@ pub fn run() -> ExitCode {
         Command::Archive(arguments) => archive::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Health(arguments) => health::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     };
     match done {

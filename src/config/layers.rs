@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::{
     Config, DEFAULT,
@@ -49,7 +50,7 @@ impl Loaded {
     pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Self, Problems> {
         let mut problems = Vec::new();
         let text = path.and_then(|path| match read_bounded(path) {
-            Ok(text) => Some((path, text)),
+            Ok(text) => Some((path, Zeroizing::new(text))),
             Err(reason) => {
                 problems.push(Problem {
                     place: Place::Whole(path.to_owned()),
@@ -210,6 +211,7 @@ fn text<'t>(tree: &'t Tree, key: &str) -> Option<(&'t str, &'t Place)> {
 /// The secret in a file, without the newline that editors end files with.
 fn secret(path: &Path) -> Result<String, String> {
     let text = read_bounded(path).map_err(|reason| format!("cannot be read: {reason}"))?;
+    let text = Zeroizing::new(text);
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() {
@@ -220,8 +222,10 @@ fn secret(path: &Path) -> Result<String, String> {
 
 /// Reads a file that people write, or says why not.
 pub(crate) fn read_bounded(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
+    // With room for all of it: a text that grows leaves copies behind, which nobody could wipe.
+    let size = file.metadata().map_or(0, |found| found.len());
+    let mut text = String::with_capacity(size.min(MAX_FILE_BYTES) as usize + 1);
     file.take(MAX_FILE_BYTES + 1)
         .read_to_string(&mut text)
         .map_err(|error| error.to_string())?;

@@ -129,7 +129,7 @@ impl Reader<'_> {
             self.report(place, path, ProblemKind::Invalid(problem));
             return None;
         };
-        Some(Node::Leaf(plain, place.clone()))
+        Some(Node::Leaf(plain.into(), place.clone()))
     }
 
     fn elements<'v, 'i: 'v>(

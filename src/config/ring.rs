@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::{Config, ConfigError, parse_micros};
 use crate::trail::keys::{Key, KeyRing};
@@ -52,6 +53,7 @@ impl Config {
             if !is_listed {
                 let secret = secret
                     .into_string()
+                    .map(Zeroizing::new)
                     .map_err(|_| ConfigError::Variable(name))?;
                 keys.push(Key::new("default", secret.as_bytes()));
             }
@@ -111,10 +113,10 @@ impl KeyConfig {
             (Some(name), None) => set(name)
                 .ok_or_else(|| fail(format!("is in the variable {name}, which is not set")))?
                 .into_string()
-                .map_err(|_| fail(format!("is in the variable {name}, which is not UTF-8")))?
-                .into_bytes(),
+                .map(|text| Zeroizing::new(text.into_bytes()))
+                .map_err(|_| fail(format!("is in the variable {name}, which is not UTF-8")))?,
             (None, Some(path)) => {
-                let mut secret = std::fs::read(path).map_err(|error| {
+                let mut secret = std::fs::read(path).map(Zeroizing::new).map_err(|error| {
                     fail(format!("cannot be read from {}: {error}", path.display()))
                 })?;
                 if secret.ends_with(b"\n") {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use zeroize::Zeroize;
 
 /// Stands for what is hidden.
 const MASK: &str = "***";
@@ -22,7 +23,8 @@ const HARMLESS: [&str; 9] = [
     "uri",
 ];
 
-/// A value that may be or hold a secret. `Debug` and `Display` mask it; only [`Secret::expose`] gives it away.
+/// A value that may be or hold a secret. `Debug` and `Display` mask it; only [`Secret::expose`] gives it away. Wiped from memory
+/// when it is dropped.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -44,6 +46,18 @@ impl Secret {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(value: &str) -> Self {
+        Self::new(value)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Values with the places that they come from, and how layers of them are laid over one another.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
+
+use zeroize::Zeroize;
 
 use super::error::Place;
 
@@ -8,7 +11,40 @@ use super::error::Place;
 #[derive(Clone)]
 pub(super) enum Node {
     Table(Tree, Place),
-    Leaf(toml::Value, Place),
+    Leaf(Plain, Place),
+}
+
+/// A value, which may be a secret: wiped from memory when it is dropped.
+#[derive(Clone)]
+pub(super) struct Plain(toml::Value);
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+impl Deref for Plain {
+    type Target = toml::Value;
+
+    fn deref(&self) -> &toml::Value {
+        &self.0
+    }
+}
+
+impl<V: Into<toml::Value>> From<V> for Plain {
+    fn from(value: V) -> Self {
+        Self(value.into())
+    }
+}
+
+fn wipe(value: &mut toml::Value) {
+    match value {
+        toml::Value::String(text) => text.zeroize(),
+        toml::Value::Array(values) => values.iter_mut().for_each(wipe),
+        toml::Value::Table(table) => table.iter_mut().for_each(|(_, value)| wipe(value)),
+        _ => {}
+    }
 }
 
 /// The keys of a table.
@@ -33,7 +69,7 @@ pub(super) fn merge(lower: &mut Tree, upper: Tree) {
 pub(super) fn plain(tree: &Tree) -> toml::Table {
     let value = |node: &Node| match node {
         Node::Table(tree, _) => toml::Value::Table(plain(tree)),
-        Node::Leaf(value, _) => value.clone(),
+        Node::Leaf(value, _) => toml::Value::clone(value),
     };
     tree.iter()
         .map(|(key, node)| (key.clone(), value(node)))
@@ -56,5 +92,19 @@ impl Node {
     pub(super) fn place(&self) -> &Place {
         let (Self::Table(_, place) | Self::Leaf(_, place)) = self;
         place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wipes_texts_at_every_depth() {
+        let text = "a = \"hunter2\"\nb = [\"hunter2\", 3]\nc = [{ d = \"hunter2\" }]";
+        let mut value = toml::Value::Table(text.parse().expect("TOML"));
+        wipe(&mut value);
+        assert!(!value.to_string().contains("hunter2"), "{value}");
+        assert_eq!(value["b"][1].as_integer(), Some(3));
     }
 }

@@ -27,7 +27,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const HASHES_PER_QUERY: usize = 20_000;
 
 /// A PostgreSQL database of QWED's.
-#[derive(Debug)]
 pub struct Database {
     options: PgConnectOptions,
     location: String,
@@ -36,6 +35,13 @@ pub struct Database {
     snapshot: Option<String>,
     /// Its transaction keeps the snapshot alive.
     _leader: Session,
+}
+
+impl fmt::Debug for Database {
+    /// Without the options: theirs shows the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Database").field(&self.location).finish()
+    }
 }
 
 impl Database {
@@ -137,12 +143,13 @@ pub(crate) fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, Str
         options = options.username(user);
     }
     if let Some(password) = &url.password {
-        options = options.password(password);
+        options = options.password(password.expose());
     }
     if let Some(database) = &url.database {
         options = options.database(database);
     }
     for (key, value) in &url.options {
+        let value = value.expose();
         options = match key.as_str() {
             "host" => options.host(value),
             "port" => options.port(

@@ -7,6 +7,9 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::config::Secret;
 
 /// A database that QWED can be configured with.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,16 +25,16 @@ pub enum DatabaseUrl {
 pub struct PostgresUrl {
     /// Role.
     pub user: Option<String>,
-    /// Password, never printed.
-    pub password: Option<String>,
+    /// Password.
+    pub password: Option<Secret>,
     /// Host name, address or directory of a socket.
     pub host: Option<String>,
     /// TCP port.
     pub port: Option<u16>,
     /// Database.
     pub database: Option<String>,
-    /// Options behind `?`, decoded.
-    pub options: Vec<(String, String)>,
+    /// Options behind `?`, decoded; one of them may be a password.
+    pub options: Vec<(String, Secret)>,
 }
 
 /// Why a URL cannot be used. Never holds the URL itself, which may hold a password.
@@ -129,12 +132,12 @@ fn postgres(rest: &str) -> Result<PostgresUrl, UrlError> {
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(key), decode(value))
+            (decode(key), Secret::new(decode(value)))
         })
         .collect();
     Ok(PostgresUrl {
         user: present(user),
-        password: password.map(decode),
+        password: password.map(|text| Secret::new(decode(text))),
         host: present(host),
         port,
         database: database.and_then(present),
@@ -144,7 +147,8 @@ fn postgres(rest: &str) -> Result<PostgresUrl, UrlError> {
 
 /// Decodes `%XX`; what is not a valid escape stays as it is, as in Python's `unquote`.
 fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
+    // A password, maybe.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
         let escaped = (first == b'%').then(|| tail.get(..2)).flatten();

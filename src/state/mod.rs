@@ -42,7 +42,7 @@ use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row, Tra
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::private;
+use crate::{config::Secret, private};
 
 #[cfg(feature = "probe")]
 pub use crate::fault;
@@ -156,7 +156,7 @@ pub struct Store {
     writers: AnyPool,
     readers: AnyPool,
     dialect: Dialect,
-    url: Arc<str>,
+    url: Secret,
     location: Arc<str>,
     publishes_events: bool,
     /// Counts up whenever there may be something to do.
@@ -226,7 +226,7 @@ impl Store {
             writers,
             readers,
             dialect,
-            url: url.into(),
+            url: Secret::new(url),
             location,
             publishes_events: false,
             wake: watch::Sender::new(0),

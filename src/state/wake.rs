@@ -53,7 +53,7 @@ impl Store {
 
     async fn listen_to_server(&self) -> Result<(), StateError> {
         let fail = |error| self.failed(error);
-        let mut listener = PgListener::connect(&self.url).await.map_err(fail)?;
+        let mut listener = PgListener::connect(self.url.expose()).await.map_err(fail)?;
         listener.listen(SCHEMA).await.map_err(fail)?;
         loop {
             // What was written before we listened.

@@ -1,4 +1,4 @@
-//! The roles on PostgreSQL that `docs/erasure.md` grants: enough to erase by, and no more than is used.
+//! The roles on PostgreSQL of `docs/postgres-roles.sql` that an erasure goes by: enough for it, and no more than is used.
 
 use std::path::Path;
 
@@ -12,8 +12,14 @@ use crate::support::{
     trails::KEY,
 };
 
-const DOCUMENT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/erasure.md"));
-const DATABASE: &str = "qwed";
+const ROLES: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/docs/postgres-roles.sql"
+));
+/// QWED's database.
+pub(crate) const DATABASE: &str = "qwed";
+/// Our own, which the document makes.
+pub(crate) const STATE: &str = "trailkeeper";
 
 /// What the other tables hold about two users, and the references that QWED declares.
 const REST: &str = r#"
@@ -35,24 +41,18 @@ CREATE TABLE toolcall (id SERIAL PRIMARY KEY, agent_id INTEGER NOT NULL, tool_pa
   blocked_reason VARCHAR);
 INSERT INTO toolcall SELECT id, id, '{"to": "x"}', 'somebody', NULL, NULL FROM generate_series(103, 104) AS id;
 ALTER TABLE verificationlog ADD FOREIGN KEY (user_id) REFERENCES "user" (id);
+CREATE TABLE resourcequota (id SERIAL PRIMARY KEY, organization_id INTEGER NOT NULL, max_requests INTEGER NOT NULL);
+CREATE TABLE agentpermission (id SERIAL PRIMARY KEY, agent_id INTEGER NOT NULL, resource VARCHAR NOT NULL);
 "#;
 
-/// The statements of the document, which are one block.
-fn grants() -> &'static str {
-    let start = DOCUMENT
-        .find("```sql\nCREATE ROLE")
-        .expect("the roles are granted");
-    let (_, block) = DOCUMENT[start..].split_once('\n').expect("a block");
-    block.split("```").next().expect("its end")
-}
-
-struct Site {
-    server: Postgres,
+/// A server with QWED's tables, our own database and all the roles.
+pub(crate) struct Site {
+    pub(crate) server: Postgres,
     directory: tempfile::TempDir,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let server = Postgres::start();
         server.create_database(DATABASE);
         make_key_tables(&server, DATABASE, TIME_TYPES[0]);
@@ -61,7 +61,8 @@ impl Site {
         let entries = copy_entries(&mut generator, 600, |entry| Some(entry.id));
         server.psql(DATABASE, &entries);
         server.psql(DATABASE, REST);
-        server.psql(DATABASE, grants());
+        let databases = format!("\\set qwed {DATABASE}\n\\set state {STATE}\n");
+        server.psql("postgres", &(databases + ROLES));
         let directory = tempfile::tempdir().expect("make a directory");
         let made = Program::bare()
             .directory(directory.path())
@@ -72,8 +73,8 @@ impl Site {
         Self { server, directory }
     }
 
-    fn url(&self, role: &str) -> String {
-        let url = self.server.url(DATABASE);
+    pub(crate) fn url(&self, role: &str, database: &str) -> String {
+        let url = self.server.url(database);
         url.replace("postgres@", &format!("{role}@"))
     }
 
@@ -82,10 +83,13 @@ impl Site {
         Program::bare()
             .env("QWED_AUDIT_SECRET_KEY", KEY)
             .env("TRAILKEEPER__DATA_DIR", directory)
-            .env("TRAILKEEPER__QWED__DATABASE_URL", self.url("trailkeeper"))
+            .env(
+                "TRAILKEEPER__QWED__DATABASE_URL",
+                self.url("trailkeeper", DATABASE),
+            )
             .env(
                 "TRAILKEEPER__ERASURE__DATABASE_URL",
-                self.url("trailkeeper_eraser"),
+                self.url("trailkeeper_eraser", DATABASE),
             )
     }
 
@@ -146,7 +150,7 @@ fn may_do_what_an_erasure_does() {
     let erased = &verified["organizations"][0]["erased"];
     assert!(erased["anonymised"].as_u64() > Some(0), "{erased}");
     assert!(erased["deleted"].as_u64() > Some(0), "{erased}");
-    let eraser = site.url("trailkeeper_eraser");
+    let eraser = site.url("trailkeeper_eraser", DATABASE);
     let (run, replayed) = site
         .program()
         .args(["erase", "replay", "--database", &eraser])

@@ -5,6 +5,7 @@ use trailkeeper::state::jobs::State;
 
 use super::{Scene, probe};
 use crate::support::{
+    program::Program,
     store::block_on,
     worker::{Worker, until},
 };
@@ -42,6 +43,34 @@ fn it_says_that_it_lives_is_ready_and_what_it_does() {
             );
         }
         assert!(metrics.contains("process_resident_memory_bytes"));
+    });
+}
+
+/// For whoever has no other program to ask with, as in a container.
+#[test]
+fn the_program_asks_a_worker() {
+    block_on(async {
+        let scene = Scene::on_sqlite().await;
+        let config = scene.setting.directory.join("worker.toml");
+        let ask = |arguments: &[&str]| {
+            let program = Program::bare().arg("health").args(arguments);
+            program.arg("--config").arg(&config).run()
+        };
+        let mut worker = Worker::start(&scene.setting, "worker");
+        let lives = ask(&[]);
+        assert_eq!(
+            (lives.code, lives.stdout.as_str()),
+            (Some(0), "ok\n"),
+            "{lives:?}"
+        );
+        let ready = ask(&["--ready"]);
+        assert_eq!(ready.code, Some(0), "{ready:?}");
+        assert!(ready.stdout.contains("\"ready\":true"), "{ready:?}");
+        worker.kill();
+        let run = ask(&[]);
+        let (code, line) = run.failure();
+        assert_eq!(code, Some(3));
+        assert!(line.contains("no worker answers at"), "{line}");
     });
 }
 
