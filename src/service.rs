@@ -17,10 +17,10 @@ use crate::{
     anchor, backup,
     clock::Clock,
     config::{Config, Environment, Problem, Problems},
-    http::{self, Check, Health},
+    http::{self, Check, Health, Route},
     jobs::{self, Services},
     ledger::Scribe,
-    metrics::Metrics,
+    metrics::{Metrics, Start},
     qwed::url::DatabaseUrl,
     runtime::{
         amqp::{
@@ -32,14 +32,16 @@ use crate::{
         scheduler::Scheduler,
         worker::{Settings, Worker},
     },
-    sampler,
-    state::{StateError, Store},
+    sampler::{self, Sampler},
+    state::{StateError, Store, jobs::State},
 };
 
 /// Between tries to reach a database that is not there yet.
 const RETRY_EVERY: Duration = Duration::from_secs(2);
 /// A worker that has not looked at its queue for so long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
+/// How long a start waits for what the database knows.
+const FIRST_SAMPLE: Duration = Duration::from_secs(10);
 /// How often numbers of the bridge are passed on to Prometheus.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
@@ -99,6 +101,14 @@ impl Service {
         let Some(store) = open_store(&config, stop).await? else {
             return Ok(None);
         };
+        let store = store.counting(metrics.enqueued.clone());
+        let routes = config.http.address().map(|_| http::routes());
+        metrics.start(&Start {
+            kinds: registry.kinds().map(|kind| kind.name).collect(),
+            job_states: State::ALL.map(State::name).to_vec(),
+            schedules: schedules.iter().map(|it| it.name.as_str()).collect(),
+            routes: routes.iter().flatten().map(Route::seen).collect(),
+        });
         let interface = match config.http.address() {
             None => None,
             Some(address) => {
@@ -177,6 +187,16 @@ impl Service {
         }
     }
 
+    fn sampler(&self) -> Sampler {
+        let settings = sampler::Settings {
+            rolling_days: self.config.verify.rolling_days,
+            max_organizations: self.config.metrics.max_organizations as usize,
+            schedules: self.schedules.iter().map(|it| it.name.clone()).collect(),
+        };
+        let (store, metrics) = (self.store.clone(), self.metrics.clone());
+        Sampler::new(store, metrics, self.services.clock, settings)
+    }
+
     /// Works until `stop`, then drains.
     ///
     /// # Errors
@@ -192,6 +212,7 @@ impl Service {
             self.metrics.clone(),
             &name(),
         );
+        let mut sampler = self.sampler();
         let scheduler = Scheduler::new(
             self.store.clone(),
             Arc::clone(&registry),
@@ -219,13 +240,14 @@ impl Service {
             let (store, rest) = (self.store.clone(), rest.clone());
             tasks.spawn(async move { store.listen(rest).await });
         }
-        tasks.spawn(sampler::run(
-            self.store.clone(),
-            self.metrics.clone(),
-            self.services.clock,
-            self.config.verify.rolling_days,
-            rest.clone(),
-        ));
+        // Before anybody is told: what is known of the past must not look as if it had never been.
+        if tokio::time::timeout(FIRST_SAMPLE, sampler.sample())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the state database is slow; its metrics come later");
+        }
+        tasks.spawn(sampler.run(rest.clone()));
         tasks.spawn(watchdog(Arc::clone(&worker), rest.clone()));
         let http = http::serve(self.listener, Arc::clone(&health), rest.clone());
         tasks.spawn(async move {

@@ -208,3 +208,7 @@ pub fn run() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "runbooks_tests.rs"]
+mod runbooks_tests;

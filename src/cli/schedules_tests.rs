@@ -37,6 +37,7 @@ fn the_list_says_what_fires_next_and_what_became_of_the_last() {
             fire_time: 1_774_659_600_000_000,
             decision: decision.to_owned(),
             job_id: job_id.map(str::to_owned),
+            decided_at: 0,
         };
         (name.to_owned(), fire)
     };

@@ -13,17 +13,20 @@ use crate::{
     config::{Config, Environment},
     http::openapi,
     jobs::registry,
+    metrics,
     runtime::{job::Uniqueness, registry::Kind},
     when,
 };
 
 /// The document that describes the HTTP interface.
 const OPENAPI: &str = "openapi";
+/// The document that explains the metrics.
+const METRICS: &str = "metrics";
 
 /// What `schema` takes.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The job kind, or "openapi" for the HTTP interface [default: list all kinds]
+    /// The job kind, "openapi" for the HTTP interface, or "metrics" for what Prometheus is told [default: list all kinds]
     kind: Option<String>,
     #[command(flatten)]
     input: Input,
@@ -57,6 +60,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         match input.format {
             Format::Json => print_json(&openapi::document())?,
             Format::Text => print(|out| out.write_all(openapi::yaml().as_bytes()))?,
+        }
+        return Ok(Exit::Intact);
+    }
+    if arguments.kind.as_deref() == Some(METRICS) {
+        match input.format {
+            Format::Json => print_json(&metrics::ALL)?,
+            Format::Text => print(|out| out.write_all(metrics::markdown().as_bytes()))?,
         }
         return Ok(Exit::Intact);
     }

@@ -192,6 +192,9 @@ pub struct Metrics {
     /// Where it listens.
     #[schemars(extend("format" = super::read::SOCKET_ADDRESS))]
     pub listen: SocketAddr,
+    /// Organisations that have labels of their own.
+    #[schemars(range(max = 10_000))]
+    pub max_organizations: u32,
 }
 
 /// Logging.

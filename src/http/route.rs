@@ -201,6 +201,12 @@ pub(super) fn table() -> &'static [Route] {
 }
 
 impl Route {
+    /// How metrics name it: path, method, and the status when all is well.
+    #[must_use]
+    pub fn seen(&self) -> (&'static str, &str, u16) {
+        (self.path, self.method.as_str(), self.doc.answer.status)
+    }
+
     /// Whether a path is one of this route's.
     pub(super) fn is_at(&self, path: &str) -> bool {
         let (ours, theirs) = (self.path.split('/'), path.split('/'));

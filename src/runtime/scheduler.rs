@@ -105,8 +105,14 @@ impl<S: Send + Sync + 'static> Scheduler<S> {
         for schedule in open {
             let mut schedule = schedule.clone();
             schedule.paused = *paused.get(&schedule.name).unwrap_or(&schedule.paused);
+            let is_paused = self
+                .metrics
+                .schedule_paused
+                .with_label_values(&[&schedule.name]);
+            is_paused.set(schedule.paused.into());
             match self.reconcile(&schedule, now).await {
                 Ok(due) => {
+                    self.tell_next(&schedule.name, due);
                     known.insert(schedule.name.clone(), Known { looked: now, due });
                 }
                 Err(error) => {
@@ -162,6 +168,16 @@ impl<S: Send + Sync + 'static> Scheduler<S> {
         Ok(schedule.calendar().after(decisions.cursor.max(now)))
     }
 
+    fn tell_next(&self, schedule: &str, due: Option<Timestamp>) {
+        let gauge = &self.metrics.next_fire_seconds;
+        match due {
+            Some(due) => gauge
+                .with_label_values(&[schedule])
+                .set(due.as_microsecond() as f64 / 1e6),
+            None => drop(gauge.remove_label_values(&[schedule])),
+        }
+    }
+
     fn fires(&self, schedule: &Schedule, decisions: &Decisions) -> Vec<Fire> {
         // Fires that a pause kept from happening are no news.
         let skipped = decisions
@@ -208,10 +224,6 @@ impl<S: Send + Sync + 'static> Scheduler<S> {
                 .fires
                 .with_label_values(&[schedule.name.as_str(), word])
                 .inc();
-            self.metrics
-                .last_fire_seconds
-                .with_label_values(&[&schedule.name])
-                .set(*fire_time as f64 / 1e6);
             let due = Timestamp::from_microsecond(*fire_time).unwrap_or_default();
             if *decision == Decision::Fired {
                 tracing::info!(schedule = schedule.name, %due, message);

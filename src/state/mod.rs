@@ -20,6 +20,7 @@ pub mod inbox;
 pub mod jobs;
 pub mod ledger;
 mod migrate;
+pub mod numbers;
 pub mod outbox;
 pub mod removals;
 pub mod renewals;
@@ -35,6 +36,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntCounterVec;
 use sqlx::any::{Any, AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -159,6 +161,8 @@ pub struct Store {
     url: Secret,
     location: Arc<str>,
     publishes_events: bool,
+    /// Counts jobs that are queued, by kind.
+    enqueued: Option<IntCounterVec>,
     /// Counts up whenever there may be something to do.
     wake: watch::Sender<u64>,
 }
@@ -168,6 +172,8 @@ pub struct Tx {
     inner: Transaction<'static, Any>,
     store: Store,
     wakes: bool,
+    /// Kinds of the jobs that it queues.
+    queues: Vec<String>,
 }
 
 /// A statement and its arguments.
@@ -229,6 +235,7 @@ impl Store {
             url: Secret::new(url),
             location,
             publishes_events: false,
+            enqueued: None,
             wake: watch::Sender::new(0),
         })
     }
@@ -237,6 +244,13 @@ impl Store {
     #[must_use]
     pub fn publishing_events(mut self) -> Self {
         self.publishes_events = true;
+        self
+    }
+
+    /// Has jobs counted that are queued through this store, by kind.
+    #[must_use]
+    pub fn counting(mut self, enqueued: IntCounterVec) -> Self {
+        self.enqueued = Some(enqueued);
         self
     }
 
@@ -326,6 +340,7 @@ impl Store {
             inner: begun?,
             store: self.clone(),
             wakes: false,
+            queues: Vec::new(),
         })
     }
 
@@ -372,6 +387,13 @@ impl Tx {
         self.wakes = true;
     }
 
+    /// Has these jobs counted once this is committed, by their kinds.
+    fn note_queued(&mut self, kinds: impl Iterator<Item = String>) {
+        if self.store.enqueued.is_some() {
+            self.queues.extend(kinds);
+        }
+    }
+
     /// Ends the transaction without a trace. Dropping it does so as well, only later, and locks stay until then.
     ///
     /// # Errors
@@ -404,8 +426,14 @@ impl Tx {
             inner,
             store,
             wakes,
+            queues,
         } = self;
         store.in_time(inner.commit()).await?;
+        if let Some(enqueued) = &store.enqueued {
+            for kind in &queues {
+                enqueued.with_label_values(&[kind]).inc();
+            }
+        }
         if wakes {
             store.wake_here();
         }

@@ -60,6 +60,9 @@ pub struct LastFire {
     pub decision: String,
     /// The job, if one was queued.
     pub job_id: Option<String>,
+    /// When it was decided, in microseconds since 1970.
+    #[serde(skip)]
+    pub decided_at: i64,
 }
 
 impl Store {
@@ -198,7 +201,7 @@ impl Store {
     /// As [`Self::schedule_cursor`].
     pub async fn last_fires(&self) -> Result<HashMap<String, LastFire>, StateError> {
         let select = self.query(
-            "SELECT f.schedule, f.fire_time, f.decision, f.job_id FROM schedule_fire AS f JOIN \
+            "SELECT f.schedule, f.fire_time, f.decision, f.job_id, f.decided_at FROM schedule_fire AS f JOIN \
              (SELECT schedule, max(fire_time) AS newest FROM schedule_fire GROUP BY schedule) AS last \
              ON last.schedule = f.schedule AND last.newest = f.fire_time",
         );
@@ -209,6 +212,7 @@ impl Store {
                     fire_time: column(row, "fire_time")?,
                     decision: column(row, "decision")?,
                     job_id: column(row, "job_id")?,
+                    decided_at: column(row, "decided_at")?,
                 };
                 Ok((column(row, "schedule")?, fire))
             })

@@ -78,6 +78,8 @@ impl Tx {
             }
         }
         self.wake();
+        let new = jobs.iter().filter(|job| known[&job.id] == job.id);
+        self.note_queued(new.map(|job| job.kind.clone()));
         Ok(jobs
             .iter()
             .map(|job| Enqueued {
