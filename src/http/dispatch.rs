@@ -12,7 +12,13 @@ use axum::{
     response::Response,
 };
 
-use super::{Call, Caller, Fault, Route, Style, api::Api, auth::admit, client, route::table};
+use super::{
+    Call, Caller, Fault, Route, Rule, Style,
+    api::Api,
+    auth::admit,
+    client,
+    route::{nul, table},
+};
 use crate::state::jobs::new_id;
 
 /// Who is at the other end of the connection.
@@ -128,7 +134,7 @@ async fn pass(
     }
     let section = &api.services.config.http;
     let patience = Duration::from_secs(section.request_timeout_seconds.into());
-    let path = match parts.extract::<RawPathParams>().await {
+    let path: Vec<(String, String)> = match parts.extract::<RawPathParams>().await {
         Ok(params) => params
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -136,7 +142,12 @@ async fn pass(
         Err(_) => return Err(Fault::bad_request("the path is not UTF-8")),
     };
     let query = parts.uri.query().unwrap_or_default().as_bytes();
-    let query = url::form_urlencoded::parse(query).into_owned().collect();
+    let query: Vec<(String, String)> = url::form_urlencoded::parse(query).into_owned().collect();
+    // QWED's routes take no texts, and have words of their own for what is no number and no time.
+    let mut texts = path.iter().chain(&query);
+    if matches!(route.rule, Rule::Scope(_)) && texts.any(|(_, text)| text.contains('\0')) {
+        return Err(nul());
+    }
     let body = read(
         &parts.headers,
         body,
