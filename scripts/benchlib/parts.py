@@ -26,6 +26,33 @@ CREATE TABLE verificationlog (id INTEGER PRIMARY KEY, organization_id INTEGER NO
   raw_llm_output VARCHAR, api_key_id INTEGER, verifier_version VARCHAR, admission VARCHAR);
 CREATE INDEX ix_verificationlog_organization_id ON verificationlog (organization_id);
 """
+# What of QWED's database is not the trail, as far as the HTTP interface and reports read it.
+TABLES = """
+ALTER TABLE organization ADD display_name VARCHAR, ADD tier VARCHAR, ADD is_active BOOLEAN NOT NULL DEFAULT true,
+  ADD created_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT '2026-01-01';
+CREATE TABLE "user" (id INTEGER PRIMARY KEY, email VARCHAR NOT NULL, password_hash VARCHAR NOT NULL,
+  organization_id INTEGER NOT NULL, role VARCHAR NOT NULL, permissions VARCHAR, is_active BOOLEAN NOT NULL,
+  created_at TIMESTAMP WITH TIME ZONE NOT NULL);
+INSERT INTO "user" SELECT n, 'u' || n || '@example.org', 'x', 1, CASE n WHEN 1 THEN 'owner' ELSE 'member' END, NULL, true, '2026-01-01'
+  FROM generate_series(1, 1000) AS n;
+CREATE TABLE apikey (id INTEGER PRIMARY KEY, key_hash VARCHAR NOT NULL UNIQUE, key_preview VARCHAR NOT NULL,
+  organization_id INTEGER NOT NULL, user_id INTEGER, name VARCHAR, is_active BOOLEAN NOT NULL,
+  created_at TIMESTAMP WITH TIME ZONE NOT NULL, last_used_at TIMESTAMP WITH TIME ZONE, revoked_at TIMESTAMP WITH TIME ZONE,
+  expires_at TIMESTAMP WITH TIME ZONE, rotation_required BOOLEAN NOT NULL);
+INSERT INTO apikey SELECT n, 'hash' || n, 'qwed_live_', 1, n, NULL, true, '2026-10-01', NULL, NULL, NULL, false
+  FROM generate_series(2, 1000) AS n;
+CREATE TABLE resourcequota (id INTEGER PRIMARY KEY, organization_id INTEGER NOT NULL UNIQUE, max_requests_per_day INTEGER NOT NULL,
+  max_requests_per_minute INTEGER NOT NULL, max_concurrent_requests INTEGER NOT NULL, created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  updated_at TIMESTAMP WITH TIME ZONE NOT NULL);
+INSERT INTO resourcequota VALUES (1, 1, 100000, 1000, 10, '2026-01-01', '2026-01-01');
+CREATE TABLE securityevent (id INTEGER PRIMARY KEY, organization_id INTEGER NOT NULL, user_id INTEGER, event_type VARCHAR NOT NULL,
+  query VARCHAR NOT NULL, reason VARCHAR NOT NULL, security_layer VARCHAR, severity VARCHAR NOT NULL,
+  timestamp TIMESTAMP WITH TIME ZONE NOT NULL);
+INSERT INTO securityevent SELECT n, 1, 1 + n % 1000, 'blocked', 'q', 'r', 'guard', 'high', '2026-01-01'::timestamptz + n * interval '3 minutes'
+  FROM generate_series(1, 100000) AS n;
+CREATE INDEX ix_securityevent_organization_id ON securityevent (organization_id);
+ANALYZE;
+"""
 
 
 def run(*command, **options):
@@ -56,6 +83,12 @@ def free_ports(count):
     for each in sockets:
         each.close()
     return ports
+
+
+def cpu_seconds(process):
+    """What a process has used so far, its threads included."""
+    fields = pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Programs:
@@ -246,8 +279,7 @@ class Worker:
         return {series: float(value) for series, value in (line.rsplit(" ", 1) for line in lines if line[:1] != "#")}
 
     def cpu_seconds(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.process.pid)
 
     def stop(self):
         Worker.running.remove(self)

@@ -73,6 +73,10 @@ impl Recorder<'_> {
         store: &Store,
         statement: &Statement,
     ) -> Result<Recorded, RecordError> {
+        // PostgreSQL cannot even be asked for it, and no record is called that.
+        if statement.record_id.contains('\0') {
+            statement.check(self.now)?;
+        }
         let mut tx = store.begin().await?;
         tx.lock_consents().await?;
         let organization = statement.organization_id;

@@ -13,11 +13,11 @@ use axum::{
 };
 
 use super::{
-    Call, Caller, Fault, Route, Style,
+    Call, Caller, Fault, Route, Rule, Style,
     api::Api,
     auth::{admit, permit},
     client, pages,
-    route::table,
+    route::{nul, table},
 };
 use crate::state::jobs::new_id;
 
@@ -147,7 +147,7 @@ async fn pass(
     }
     let section = &api.services.config.http;
     let patience = Duration::from_secs(section.request_timeout_seconds.into());
-    let path = match parts.extract::<RawPathParams>().await {
+    let path: Vec<(String, String)> = match parts.extract::<RawPathParams>().await {
         Ok(params) => params
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -155,7 +155,12 @@ async fn pass(
         Err(_) => return Err(Fault::bad_request("the path is not UTF-8")),
     };
     let query = parts.uri.query().unwrap_or_default().as_bytes();
-    let query = url::form_urlencoded::parse(query).into_owned().collect();
+    let query: Vec<(String, String)> = url::form_urlencoded::parse(query).into_owned().collect();
+    // QWED's routes take no texts, and have words of their own for what is no number and no time.
+    let mut texts = path.iter().chain(&query);
+    if matches!(route.rule, Rule::Scope(_) | Rule::Page(_)) && texts.any(|(_, text)| text.contains('\0')) {
+        return Err(nul());
+    }
     let body = read(
         &parts.headers,
         body,

@@ -87,12 +87,10 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
     let schema = answer
         .schema
         .map_or(json!(true), |schema| schema(generator).to_value());
+    let good = json!({answer.media: {"schema": schema}});
     answers.insert(
         answer.status.to_string(),
-        json!({
-            "description": answer.about,
-            "content": {answer.media: {"schema": schema}},
-        }),
+        json!({"description": answer.about, "content": good}),
     );
     let refusals: &[(u16, &str)] = match route.rule {
         Rule::Scope(_) => &[
@@ -105,6 +103,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
     let faults = doc.faults.iter().chain(refusals).chain(&ALWAYS);
     for (status, about) in faults.chain(&unavailable) {
         let content = match is_ours {
+            _ if *status < 300 => good.clone(),
             true => json!({"application/problem+json": {"schema": problem}}),
             false => json!({"application/json": {"schema": {
                 "type": "object",

@@ -10,6 +10,7 @@ use axum::{
 use futures_util::future::BoxFuture;
 use schemars::{Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{
     Fault,
@@ -90,6 +91,15 @@ impl Call {
     /// # Errors
     /// If it is none, or of another shape.
     pub fn document<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+        // Only where it may be there is the body read once more.
+        if self
+            .body
+            .windows(NUL_ESCAPE.len())
+            .any(|it| it == NUL_ESCAPE)
+            && serde_json::from_slice(&self.body).is_ok_and(|value| has_nul(&value))
+        {
+            return Err(nul());
+        }
         serde_json::from_slice(&self.body).map_err(|error| {
             // Serde quotes what it found, which may be personal data; where it stands is enough.
             let what = match error.classify() {
@@ -100,6 +110,25 @@ impl Call {
             Fault::bad_request(format!("the body {what}, at line {line}, column {column}"))
         })
     }
+}
+
+/// How JSON spells U+0000, which cannot stand in it as it is.
+const NUL_ESCAPE: &[u8] = br"\u0000";
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(list) => list.iter().any(has_nul),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| key.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
+/// The one character that PostgreSQL's texts cannot hold is refused on either database, and for all routes alike.
+pub(super) fn nul() -> Fault {
+    Fault::bad_request("a text has the character U+0000")
 }
 
 pub(super) type Handler = fn(Call) -> BoxFuture<'static, Result<Response, Fault>>;
@@ -138,7 +167,7 @@ pub struct Doc {
     pub body: Option<fn(&mut SchemaGenerator) -> Schema>,
     /// What it answers when all is well.
     pub answer: Answer,
-    /// Further answers: status and when.
+    /// Further answers: status and when. Good ones have the shape of the answer.
     pub faults: &'static [(u16, &'static str)],
 }
 

@@ -310,6 +310,22 @@ async fn verify_trails(
     Ok(report)
 }
 
+/// Keeps reports that were made together, all or none.
+///
+/// # Errors
+/// If the database fails, in which case it is unknown whether they are kept, or one of them is kept already.
+pub async fn keep_all(
+    store: &Store,
+    scribe: Option<&Scribe<'_>>,
+    reports: &[Report],
+) -> Result<(), StateError> {
+    let mut tx = store.begin().await?;
+    for report in reports {
+        keep(&mut tx, scribe.copied(), report, None, None).await?;
+    }
+    tx.commit("keep reports").await
+}
+
 /// Keeps a report, and signs for it in the ledger where there is a key, in the transaction of whoever had it made.
 pub fn keep<'t>(
     tx: &'t mut Tx,

@@ -121,11 +121,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         let made = produce::produce(&order, &progress).await?;
         let reports: Vec<Report> = made.into_iter().map(|made| made.report).collect();
         with_scribe(config, "report soc2", async |_, _, scribe| {
-            let mut tx = store.begin().await?;
-            for report in &reports {
-                produce::keep(&mut tx, scribe.copied(), report, None, None).await?;
-            }
-            Ok(tx.commit("keep reports").await?)
+            Ok(produce::keep_all(store, scribe, &reports).await?)
         })
         .await?;
         Ok(reports)

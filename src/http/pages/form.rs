@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, StatusCode};
 use subtle::ConstantTimeEq;
 
-use crate::http::{Call, Caller, Fault};
+use crate::http::{Call, Caller, Fault, route::nul};
 
 /// The fields of a form.
 pub(super) struct Form(Vec<(String, String)>);
@@ -42,8 +42,11 @@ pub(in crate::http) fn guard(
     if site.is_some_and(|site| !matches!(site, b"same-origin" | b"none")) {
         return refused();
     }
+    let form = Form::parse(body);
+    if form.0.iter().any(|(_, value)| value.contains('\0')) {
+        return Err(nul());
+    }
     if let Caller::Visitor(visitor) = caller {
-        let form = Form::parse(body);
         let sent = form.get("csrf").unwrap_or_default();
         if !bool::from(sent.as_bytes().ct_eq(visitor.csrf.as_bytes())) {
             return refused();

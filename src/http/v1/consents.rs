@@ -82,6 +82,7 @@ pub(super) fn routes() -> Vec<Route> {
                     ..answer("The record", anything)
                 },
                 faults: &[
+                    (200, "The record, which was there before"),
                     (409, "No key may sign now"),
                     (422, "The statement cannot be recorded"),
                 ],

@@ -44,8 +44,9 @@ pub struct Submission {
     /// The subject's e-mail address.
     #[serde(default)]
     pub email: Option<String>,
-    /// As whoever asks numbers it.
+    /// As whoever asks numbers it. It stays in the ledger: nobody's name or address belongs here.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 200))]
     pub reference: Option<String>,
     /// When it was made (RFC 3339); now where that is not given.
     #[serde(default)]
@@ -53,6 +54,7 @@ pub struct Submission {
     pub requested_at: Option<Timestamp>,
     /// Why.
     #[serde(default)]
+    #[schemars(length(max = 1000))]
     pub reason: Option<String>,
     /// What is to be done otherwise than configured.
     #[serde(default)]
@@ -147,6 +149,7 @@ pub(super) fn routes() -> Vec<Route> {
                     })
                 },
                 faults: &[
+                    (200, "The request, which was there before"),
                     (409, "There is no key that signs, or somebody else is at it"),
                     (422, "It cannot be followed"),
                 ],
@@ -276,6 +279,16 @@ async fn submit(call: Call) -> Result<Response, Fault> {
             ));
         }
     };
+    // As for jobs that say the same.
+    let length = |text: &Option<String>| text.as_ref().map(|text| text.chars().count());
+    if length(&submission.reference).is_some_and(|length| !(1..=200).contains(&length)) {
+        return Err(Fault::bad_request(
+            "reference has to have 1 to 200 characters",
+        ));
+    }
+    if length(&submission.reason).is_some_and(|length| length > 1000) {
+        return Err(Fault::bad_request("reason has more than 1000 characters"));
+    }
     let office = office(&call)?;
     let (organization_id, reference) = (submission.organization_id, submission.reference);
     let asked = Asked {

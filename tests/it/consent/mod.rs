@@ -188,6 +188,10 @@ async fn the_same_again_is_the_same_record(test: TestStore) {
     };
     let refused = rejection(try_record(&test.store, &nobody, at(0)).await);
     assert_eq!(refused.reason(), "invalid");
+    // PostgreSQL cannot be asked whether it knows this name.
+    let unspeakable = granted(1, "r\0");
+    let refused = rejection(try_record(&test.store, &unspeakable, at(0)).await);
+    assert_eq!(refused.reason(), "invalid");
     assert_eq!(intact(&test).await, BTreeMap::from([(1, 1), (2, 1)]));
 }
 

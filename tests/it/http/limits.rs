@@ -54,6 +54,50 @@ fn guessing_is_slow() {
     });
 }
 
+/// Statuses of requests without a token, one for each chain of addresses, where no more than two are refused to an address.
+async fn refusals(proxies: &str, chains: &[&str]) -> Vec<u16> {
+    let lines = format!("refusals_per_minute = 2\ntrusted_proxies = {proxies}");
+    let server = Server::start_with(TestStore::sqlite().await, &lines).await;
+    let mut statuses = Vec::new();
+    for chain in chains {
+        let sent = [("x-forwarded-for", *chain)];
+        statuses.push(server.ask("GET", "/v1/jobs", &sent, "").await.status);
+    }
+    statuses
+}
+
+#[test]
+fn whoever_is_no_proxy_says_nothing_of_others() {
+    block_on(async {
+        // The peer is 127.0.0.1, and counts as itself whatever it invents.
+        let invented = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
+        for proxies in ["[]", "[\"10.0.0.0/8\", \"127.0.0.2\"]"] {
+            assert_eq!(refusals(proxies, &invented).await, [401, 401, 429]);
+        }
+        let trusted = "[\"127.0.0.1\"]";
+        assert_eq!(refusals(trusted, &invented).await, [401, 401, 401]);
+    });
+}
+
+#[test]
+fn hops_are_read_from_the_nearest_on() {
+    block_on(async {
+        let proxies = "[\"127.0.0.0/8\", \"10.0.0.0/8\"]";
+        // What stands before the first stranger from the right is the stranger's word.
+        let chains = [
+            "198.51.100.1, 192.0.2.1, 10.0.0.7",
+            "198.51.100.2, 192.0.2.1",
+            "198.51.100.3,10.0.0.9,192.0.2.1, 10.1.1.1,10.0.0.7",
+        ];
+        assert_eq!(refusals(proxies, &chains).await, [401, 401, 429]);
+        // Where nobody but proxies is named, or a hop cannot be read, the last proxy that is known answers for it.
+        let chains = ["10.0.0.7", "x, 10.0.0.7", "192.0.2.1, unknown,10.0.0.7"];
+        assert_eq!(refusals(proxies, &chains).await, [401, 401, 429]);
+        let chains = ["192.0.2.1, 10.0.0.7", "192.0.2.2, 10.0.0.7", "192.0.2.3"];
+        assert_eq!(refusals(proxies, &chains).await, [401, 401, 401]);
+    });
+}
+
 #[test]
 fn all_together_may_ask_so_often() {
     block_on(async {

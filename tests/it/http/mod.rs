@@ -3,11 +3,14 @@
 
 mod answers;
 mod browser;
+mod faults;
+mod fuzz;
 mod limits;
 mod operators;
 mod pages;
 mod reports;
 mod rules;
+mod tls;
 mod validation;
 
 use std::fmt::Write as _;
@@ -162,7 +165,11 @@ impl Server {
         let address = "127.0.0.1:0".parse().expect("an address");
         let interface = Interface::listen(address, Arc::clone(&api)).await;
         let interface = interface.expect("listen");
-        let base = format!("http://{}", interface.address().expect("an address"));
+        let scheme = match api.services.config.http.has_tls() {
+            true => "https",
+            false => "http",
+        };
+        let base = format!("{scheme}://{}", interface.address().expect("an address"));
         let stop = CancellationToken::new();
         tokio::spawn(interface.serve(stop.clone()));
         Self {

@@ -107,6 +107,17 @@ async fn what_does_not_fit_is_told_without_being_quoted(state: TestStore) {
             r#"{"kind": "erase_subject", "payload": {"email": "ada@example.org"}}"#,
             422,
         ),
+        // PostgreSQL's texts cannot hold it, at whatever depth it stands.
+        (r#"{"kind": "verify\u0000trail"}"#, 400),
+        (
+            r#"{"kind": "verify_trail", "payload": {"x": [{"\u0000": "ada@"}]}}"#,
+            400,
+        ),
+        // What only looks like it is for the kind's schema to judge.
+        (
+            r#"{"kind": "verify_trail", "payload": {"from": "\\u0000"}}"#,
+            422,
+        ),
     ] {
         let answered = post(body).await;
         assert_eq!(answered.status, status, "{body}: {}", answered.body);
@@ -114,11 +125,15 @@ async fn what_does_not_fit_is_told_without_being_quoted(state: TestStore) {
         assert_eq!(answered.json()["status"], status);
         assert!(!answered.body.contains("ada@"), "{}", answered.body);
     }
-    for query in ["limit=0", "limit=1001", "limit=x", "state=none"] {
+    for query in ["limit=0", "limit=1001", "limit=x", "state=none", "kind=%00"] {
         let path = format!("/v1/jobs?{query}");
         let answered = server.operate(Scope::JobsRead, "GET", &path, "").await;
         assert_eq!(answered.status, 400, "{query}");
     }
+    let answered = server
+        .operate(Scope::JobsRead, "GET", "/v1/jobs/x%00", "")
+        .await;
+    assert_eq!(answered.status, 400, "{}", answered.body);
     assert!(acts(&server).await.is_empty());
 }
 
@@ -168,6 +183,16 @@ async fn an_erasure_is_submitted_planned_and_approved(state: TestStore) {
         .await;
     assert_eq!(list.json()["requests"][0]["id"], id.as_str());
 
+    for (name, text) in [
+        ("reference", String::new()),
+        ("reference", "x".repeat(201)),
+        ("reason", "x".repeat(1001)),
+    ] {
+        let body = format!(r#"{{"organization_id": 1, "user": 12, "{name}": "{text}"}}"#);
+        let refused = post(Scope::ErasuresWrite, "/v1/erasures", &body).await;
+        assert_eq!(refused.status, 400, "{name}: {}", refused.body);
+        assert!(refused.body.contains(name), "{}", refused.body);
+    }
     let unknown = post(
         Scope::ErasuresWrite,
         "/v1/erasures",

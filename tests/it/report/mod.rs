@@ -1,6 +1,7 @@
 //! Reports.
 
 mod dom;
+mod kept;
 mod pdf;
 mod render;
 pub(crate) mod sample;

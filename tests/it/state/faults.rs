@@ -27,10 +27,10 @@ crate::on_both![
     sending,
 ];
 
-const WAYS: [Way; 2] = [Way::Failed, Way::FailedButPersisted];
+pub(crate) const WAYS: [Way; 2] = [Way::Failed, Way::FailedButPersisted];
 const LEASE: Duration = Duration::from_secs(30);
 
-pub(super) async fn claim(store: &Store) -> Result<Vec<Claimed>, trailkeeper::state::StateError> {
+pub(crate) async fn claim(store: &Store) -> Result<Vec<Claimed>, trailkeeper::state::StateError> {
     let room = Room {
         total: 10,
         kinds: vec!["probe".to_owned()],
@@ -40,7 +40,7 @@ pub(super) async fn claim(store: &Store) -> Result<Vec<Claimed>, trailkeeper::st
     store.claim("me", LEASE, &room).await
 }
 
-pub(super) fn finish(job: &Claimed, ending: Ending) -> Finish {
+pub(crate) fn finish(job: &Claimed, ending: Ending) -> Finish {
     Finish {
         id: job.id.clone(),
         kind: job.kind.clone(),

@@ -1,7 +1,7 @@
 //! How our own database behaves, the same on SQLite and PostgreSQL.
 
 mod coverage;
-mod faults;
+pub(crate) mod faults;
 mod jobs;
 mod messages;
 mod migrations;
