@@ -102,9 +102,7 @@ impl Ours {
         let origin = &sources.config.anchors.origin;
         Self {
             verdicts: verdicts(store).await.map_err(told),
-            reports: jobs(store, "report_soc2", State::Succeeded)
-                .await
-                .map_err(told),
+            reports: reports(store).await.map_err(told),
             export: newest_export(sources, store).await.map_err(told),
             failed_export: jobs(store, "export_subject_data", State::Dead)
                 .await
@@ -129,6 +127,17 @@ async fn verdicts(store: &Store) -> Result<Vec<VerdictFact>, StateError> {
         checked_at: time(row.checked_at),
     };
     Ok(rows.map(verdict).collect())
+}
+
+/// The newest report on each organisation.
+async fn reports(store: &Store) -> Result<Vec<Ran>, StateError> {
+    let rows = store.newest_reports().await?.into_iter();
+    let ran = rows.map(|row| Ran {
+        reference: format!("report {}", row.id),
+        organization_id: Some(row.organization_id),
+        at: time(row.generated_at),
+    });
+    Ok(ran.collect())
 }
 
 /// Jobs of a kind that ended so, the last to end first.

@@ -131,9 +131,11 @@ pub(super) fn report_generated(facts: &Facts) -> Judged {
                     list(&old)
                 );
                 (Status::Fail, reason)
-            } else if !missing.is_empty() || newest.is_none() {
-                let reason = "no report is known; jobs that ended long ago are forgotten";
-                (Status::Unknown, reason.to_owned())
+            } else if !missing.is_empty() {
+                let reason = format!("no report is kept about: {}", list(&missing));
+                (Status::Unknown, reason)
+            } else if newest.is_none() {
+                (Status::Unknown, "there is no organisation".to_owned())
             } else {
                 let reason =
                     format!("each organisation has a report of the last {REPORT_DAYS} days");

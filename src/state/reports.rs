@@ -116,6 +116,19 @@ impl Store {
         rows.iter().map(verification).collect()
     }
 
+    /// The newest report of each organisation that has one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn newest_reports(&self) -> Result<Vec<ReportRow>, StateError> {
+        let select = self.query(&format!(
+            "SELECT {COLUMNS} FROM report WHERE NOT EXISTS (SELECT 1 FROM report AS newer WHERE newer.organization_id = \
+             report.organization_id AND (newer.generated_at > report.generated_at OR (newer.generated_at = report.generated_at \
+             AND newer.id > report.id))) ORDER BY organization_id"
+        ));
+        self.read(select).await?.iter().map(report).collect()
+    }
+
     /// A report and its document, if there is one of this id.
     ///
     /// # Errors

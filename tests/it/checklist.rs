@@ -262,14 +262,15 @@ async fn the_program_reviews_lists_and_fills_in(test: TestStore) {
         ))
         .await;
     }
-    let mut report = crate::support::store::job("report");
-    (report.kind, report.payload) = ("report_soc2".to_owned(), json!({}));
-    let id = report.id.clone();
-    test.store.enqueue(&[report]).await.expect("queue");
-    test.execute(&format!(
-        "UPDATE job SET state = 'succeeded', finished_at = {micros}, unique_key = NULL WHERE id = '{id}'"
-    ))
-    .await;
+    // An old one beside it does not count.
+    for (id, organization, age_days) in [("a", 1, 0), ("b", 2, 0), ("c", 1, 200)] {
+        let made = micros - age_days * 86_400_000_000_i64;
+        test.execute(&format!(
+            "INSERT INTO report (id, kind, organization_id, period_start, period_end, generated_at, passed, failed, unknown, \
+             not_applicable, sha256, document) VALUES ('{id}', 'soc2', {organization}, 0, 1, {made}, 1, 0, 0, 0, 'x', '{{}}')"
+        ))
+        .await;
+    }
     let out = test.directory.path().join("ada.zip").display().to_string();
     let export = run(&[
         "export", "subject", "--org", "1", "--user", "10", "--out", &out,
