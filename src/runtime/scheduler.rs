@@ -225,6 +225,15 @@ impl<S: Send + Sync + 'static> Scheduler<S> {
                 .with_label_values(&[schedule.name.as_str(), word])
                 .inc();
             let due = Timestamp::from_microsecond(*fire_time).unwrap_or_default();
+            self.metrics
+                .last_fire_seconds
+                .with_label_values(&[&schedule.name])
+                .set(*fire_time as f64 / 1e6);
+            let lag = self.clock.now().duration_since(due).as_secs_f64();
+            self.metrics
+                .schedule_lag_seconds
+                .with_label_values(&[&schedule.name])
+                .set(lag.max(0.0));
             if *decision == Decision::Fired {
                 tracing::info!(schedule = schedule.name, %due, message);
             } else {

@@ -24,6 +24,7 @@ mod limits;
 mod live_writer;
 mod metrics;
 mod objects;
+mod observability;
 mod operator;
 mod pack;
 mod packages;

@@ -149,6 +149,11 @@ impl Worker {
         }
     }
 
+    /// Where it tells its metrics.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What it answers over HTTP.
     pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).ok()?;
