@@ -158,7 +158,9 @@ async fn pass(
     let query: Vec<(String, String)> = url::form_urlencoded::parse(query).into_owned().collect();
     // QWED's routes take no texts, and have words of their own for what is no number and no time.
     let mut texts = path.iter().chain(&query);
-    if matches!(route.rule, Rule::Scope(_) | Rule::Page(_)) && texts.any(|(_, text)| text.contains('\0')) {
+    if matches!(route.rule, Rule::Scope(_) | Rule::Page(_))
+        && texts.any(|(_, text)| text.contains('\0'))
+    {
         return Err(nul());
     }
     let body = read(
