@@ -127,6 +127,9 @@ pub enum ReviewError {
     /// Ours failed.
     #[error(transparent)]
     State(#[from] StateError),
+    /// QWED's database has no security events.
+    #[error("QWED's database has no table securityevent: whether there are events nobody knows")]
+    NoTable,
     /// A review that would mean nothing.
     #[error("{0}")]
     Refused(String),
@@ -339,10 +342,9 @@ fn each(
     mut visit: impl FnMut(Event),
 ) -> Result<(), ReviewError> {
     let mut tables = Tables::open(url, &[TABLE])?;
-    // Releases before there were events have no such table.
-    let Some(mut schema) = tables.schemas().first().cloned() else {
-        return Ok(());
-    };
+    // None is not the same as none that are severe.
+    let schema = tables.schemas().first().cloned();
+    let mut schema = schema.ok_or(ReviewError::NoTable)?;
     schema
         .columns
         .retain(|column| COLUMNS.contains(&column.name.as_str()));

@@ -99,7 +99,9 @@ fn failure(error: ReviewError) -> Failure {
     match error {
         ReviewError::Refused(_) => Failure::usage(error),
         ReviewError::Interrupted => Failure::interrupted(error),
-        ReviewError::Qwed(_) | ReviewError::State(_) => Failure::could_not_check(error),
+        ReviewError::Qwed(_) | ReviewError::State(_) | ReviewError::NoTable => {
+            Failure::could_not_check(error)
+        }
     }
 }
 

@@ -46,6 +46,13 @@ pub async fn approve(
             request.id
         ));
     }
+    // Who approved it first stays who approved it.
+    if request.state != State::AwaitingApproval
+        && request.approved_digest.as_ref() == Some(&planned)
+    {
+        let by = request.approved_by.as_deref().unwrap_or("somebody");
+        return refused(format!("this plan was approved already, by {by}"));
+    }
     let too_large = request
         .plan
         .as_ref()

@@ -144,14 +144,13 @@ pub(super) async fn admit(api: &Api, rule: Rule, headers: &HeaderMap) -> Result<
     match rule {
         Rule::Open(_) => Ok(Caller::Anybody),
         Rule::QwedAdmin => admin(api, headers).await.map(Caller::Admin),
-        Rule::Scope(scope) => {
+        Rule::Scope(_) => {
             let missing = "an operator's token is needed: Authorization: Bearer …";
             let unauthorized = |detail| Fault::new(StatusCode::UNAUTHORIZED, detail);
             let token = bearer(headers).ok_or_else(|| unauthorized(missing))?;
             let operator = api.tokens.find(token, api.now());
             let operator = operator
                 .ok_or_else(|| unauthorized("the token is not known, or its time is over"))?;
-            allow(operator, scope)?;
             Ok(Caller::Operator(operator.clone()))
         }
         Rule::Page(_) => {
@@ -163,15 +162,17 @@ pub(super) async fn admit(api: &Api, rule: Rule, headers: &HeaderMap) -> Result<
     }
 }
 
-/// Whether whoever is signed in may see a page. Asked apart from [`admit`], so that the answer can show where else they may go.
+/// Whether an operator who is known may. Asked apart from [`admit`], so that the log names them, and a page can show where else they may
+/// go.
 pub(super) fn permit(rule: Rule, caller: &Caller) -> Result<(), Fault> {
     match (rule, caller) {
+        (Rule::Scope(scope), Caller::Operator(operator)) => allow(operator, scope),
         (Rule::Page(Some(scope)), Caller::Visitor(visitor)) => allow(&visitor.operator, scope),
         _ => Ok(()),
     }
 }
 
-fn allow(operator: &Operator, scope: Scope) -> Result<(), Fault> {
+pub(super) fn allow(operator: &Operator, scope: Scope) -> Result<(), Fault> {
     match operator.may(scope) {
         true => Ok(()),
         false => {

@@ -130,18 +130,29 @@ async fn pass(
     let peer = parts.extensions.get::<Peer>().copied();
     let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |Peer(address)| address);
     let address = client::address(peer, &parts.headers, &api.proxies);
-    api.limits.may_be_refused(address, now).map_err(too_many)?;
+    // Whoever has a token or a session is let through even where others at their address guessed too often; anybody else is not
+    // even looked up.
+    let is_cheap = matches!(route.rule, Rule::Scope(_) | Rule::Page(_));
+    if !is_cheap {
+        api.limits.may_be_refused(address, now).map_err(too_many)?;
+    }
     let admitted = admit(api, route.rule, &parts.headers).await;
-    if let Err(fault) = &admitted
+    let permitted = admitted.and_then(|caller| {
+        *who = caller;
+        permit(route.rule, who)
+    });
+    if let Err(fault) = &permitted
         && matches!(
             fault.status,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
         )
     {
+        if is_cheap {
+            api.limits.may_be_refused(address, now).map_err(too_many)?;
+        }
         api.limits.refused(address, now);
     }
-    *who = admitted?;
-    permit(route.rule, who)?;
+    permitted?;
     if let Some(whose) = who.whose() {
         api.limits.of(whose, now).map_err(too_many)?;
     }

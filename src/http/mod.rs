@@ -16,6 +16,7 @@ mod client;
 mod dispatch;
 mod error;
 pub mod health;
+pub mod kinds;
 mod limit;
 pub mod openapi;
 mod pages;

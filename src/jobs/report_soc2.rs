@@ -20,6 +20,7 @@ use crate::{
     anchor,
     config::{Config, parse_micros},
     objects::Vault,
+    pack::StoredPack,
     progress::Progress,
     report::{
         facts::Wanted,
@@ -164,11 +165,12 @@ impl Job<Services> for ReportSoc2 {
         let mut reports = Vec::new();
         for made in made {
             let pack = pack(context, &made).await;
-            if let Err(problem) = &pack {
+            if let Some(problem) = &pack.problem {
                 tracing::warn!(
                     organization_id = made.report.organization.id,
                     problem,
-                    "the report is kept, and is not in the archive as an auditor pack"
+                    pack = pack.name,
+                    "the report is kept, and is not in the archive as a locked auditor pack"
                 );
             }
             reports.push((made.report, pack));
@@ -187,11 +189,34 @@ impl Job<Services> for ReportSoc2 {
     }
 }
 
-/// A report, and the name of its pack in the archive or why it has none.
-type Packed = (Report, Result<String, String>);
+/// A report, and what became of its pack.
+type Packed = (Report, Pack);
+
+/// What became of a pack.
+struct Pack {
+    /// Its name in the archive; none where it is not there.
+    name: Option<String>,
+    /// Why it is not there, or not locked.
+    problem: Option<String>,
+}
 
 /// Puts the report into the archive as an auditor pack. That this fails must not cost the report.
-async fn pack(context: &Context<Services>, made: &Made) -> Result<String, String> {
+async fn pack(context: &Context<Services>, made: &Made) -> Pack {
+    match try_pack(context, made).await {
+        Ok(stored) => Pack {
+            problem: stored
+                .lock_problem()
+                .map(|problem| format!("it is not locked as configured: {problem}")),
+            name: stored.objects.first().map(|object| object.name.clone()),
+        },
+        Err(problem) => Pack {
+            name: None,
+            problem: Some(problem),
+        },
+    }
+}
+
+async fn try_pack(context: &Context<Services>, made: &Made) -> Result<StoredPack, String> {
     let services = &context.services;
     let config = &services.config;
     let key = anchor::load_key(&config.anchor_key_file()).map_err(|error| error.to_string())?;
@@ -207,15 +232,7 @@ async fn pack(context: &Context<Services>, made: &Made) -> Result<String, String
         keys: keys.map_err(|error| error.to_string())?,
         signer,
     };
-    let stored = packing.pack(made).await;
-    let stored = stored.map_err(|error| error.to_string())?;
-    if let Some(problem) = stored.lock_problem() {
-        return Err(format!("it is not locked as configured: {problem}"));
-    }
-    let first = stored.objects.first();
-    first
-        .map(|object| object.name.clone())
-        .ok_or_else(|| "it is empty".to_owned())
+    packing.pack(made).await.map_err(|error| error.to_string())
 }
 
 /// What a job's outcome and an event tell of a report.
@@ -226,8 +243,8 @@ fn told((report, pack): &Packed) -> Value {
         "period": report.period,
         "summary": report.summary,
         "compliance_status": report.compliance_status,
-        "pack": pack.as_ref().ok(),
-        "pack_problem": pack.as_ref().err(),
+        "pack": pack.name,
+        "pack_problem": pack.problem,
     })
 }
 
@@ -252,7 +269,7 @@ impl Effects for Kept {
             let mut events = Vec::new();
             for packed in &self.reports {
                 let (report, pack) = packed;
-                let pack = pack.as_deref().ok();
+                let pack = pack.name.as_deref();
                 let scribe = self.pen.as_ref().map(Pen::scribe);
                 let job_id = Some(self.job_id.as_str());
                 let row = produce::keep(tx, scribe, report, pack, job_id).await?;

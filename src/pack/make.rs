@@ -110,7 +110,8 @@ pub fn make(order: Order<'_>, out: File) -> Result<(File, Made), PackError> {
         names::README,
         readme::text(report, without_anchor.as_deref()).as_bytes(),
     )?;
-    let json = json(report)?;
+    // To the byte what is kept, so that its SHA-256 is the one that the ledger has.
+    let json = serde_json::to_vec(report).map_err(io::Error::other)?;
     pack.add(names::REPORT, &json)?;
     if let Some(html) = renderings.html {
         pack.add(names::HTML, html)?;

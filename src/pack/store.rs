@@ -42,11 +42,15 @@ impl StoredPack {
 /// Puts a pack that was made, locked for as long as the vault is configured to, counted from when it was made.
 ///
 /// # Errors
-/// If the file cannot be read, or the store fails or holds another pack of this report.
+/// If the file cannot be read, or the store fails.
 pub async fn store(vault: &Vault, made: &Made, file: &mut File) -> Result<StoredPack, PackError> {
+    // A report may be packed again, with an export or after another key signs: each pack has a name of its own.
+    let digest = made.sha256.to_string();
     let name = format!(
-        "{PREFIX}organization-{}/{}.zip",
-        made.organization_id, made.report
+        "{PREFIX}organization-{}/{}-{}.zip",
+        made.organization_id,
+        made.report,
+        digest.get(..16).unwrap_or(&digest)
     );
     let retain_until = vault.retain_until(made.made_at);
     let parts = made.size_bytes.div_ceil(MAX_OBJECT_BYTES).max(1);

@@ -25,6 +25,8 @@ pub struct VerdictRow {
     pub findings: i64,
     /// The job that found it.
     pub job_id: String,
+    /// When it was first looked at, as far as that is known.
+    pub first_at: i64,
 }
 
 /// What was known of a trail before.
@@ -62,8 +64,9 @@ impl Tx {
         };
         let upsert = self
             .query(
-                "INSERT INTO verdict (organization, verdict, since, checked_at, entries, findings, job_id, sound) \
-                 VALUES ($1, $2, {now}, {now}, $3, $4, $5, CASE WHEN $6 THEN $2 ELSE NULL END) ON CONFLICT (organization) DO UPDATE SET \
+                "INSERT INTO verdict (organization, verdict, since, checked_at, entries, findings, job_id, sound, first_at) \
+                 VALUES ($1, $2, {now}, {now}, $3, $4, $5, CASE WHEN $6 THEN $2 ELSE NULL END, \
+                 COALESCE((SELECT started_at FROM job WHERE id = $5), {now})) ON CONFLICT (organization) DO UPDATE SET \
                  since = CASE WHEN verdict.verdict = excluded.verdict THEN verdict.since ELSE excluded.since END, \
                  verdict = excluded.verdict, checked_at = excluded.checked_at, entries = excluded.entries, \
                  findings = excluded.findings, job_id = excluded.job_id, sound = COALESCE(excluded.sound, verdict.sound)",
@@ -86,8 +89,8 @@ impl Store {
     /// If the database fails.
     pub async fn verdicts(&self) -> Result<Vec<VerdictRow>, StateError> {
         let select = self.query(
-            "SELECT organization, verdict, since, checked_at, entries, findings, job_id FROM verdict \
-             ORDER BY organization",
+            "SELECT organization, verdict, since, checked_at, entries, findings, job_id, \
+             COALESCE(first_at, since) AS first_at FROM verdict ORDER BY organization",
         );
         let rows = self.read(select).await?;
         rows.iter().map(VerdictRow::read).collect()
@@ -104,6 +107,7 @@ impl VerdictRow {
             entries: column(row, "entries")?,
             findings: column(row, "findings")?,
             job_id: column(row, "job_id")?,
+            first_at: column(row, "first_at")?,
         })
     }
 }

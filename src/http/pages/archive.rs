@@ -11,7 +11,7 @@ use crate::{
     anchor,
     http::{Call, Fault, body::typed},
     ledger::{self, Act},
-    state::ledger::LedgerRow,
+    state::{archive::ArchiveManifest, ledger::LedgerRow},
 };
 
 const HERE: &str = "/status/archive";
@@ -58,14 +58,11 @@ pub(super) async fn show(call: Call) -> Result<Response, Fault> {
     let mut not_locked: BTreeMap<String, (usize, String)> = BTreeMap::new();
     let mut backup = None;
     if let Some(newest) = newest {
-        for (name, why) in store.unlocked_archive_objects(newest.number).await? {
+        let unlocked = store.all_unlocked_archive_objects().await?;
+        let (tone, word) = standing(&newest, unlocked.len());
+        for (name, why) in unlocked {
             not_locked.entry(why).or_insert((0, name)).0 += 1;
         }
-        let (tone, word) = match (newest.stored_at, &newest.lock_problem, not_locked.len()) {
-            (None, ..) => (Tone::Bad, "not stored"),
-            (_, None, 0) => (Tone::Good, "stored and locked"),
-            _ => (Tone::Doubtful, "stored, not locked as configured"),
-        };
         backup = Some(Backup {
             number: newest.number,
             made_at: Moment::micros(newest.made_at, now),
@@ -95,6 +92,19 @@ pub(super) async fn show(call: Call) -> Result<Response, Fault> {
         anchors: anchors.collect(),
     };
     Ok(page(StatusCode::OK, &shown))
+}
+
+/// How the newest backup stands, with `unlocked` objects of any backup that are not locked as configured. Some stores do not say
+/// whether they lock; what is known is that no problem was noted.
+pub(super) fn standing(newest: &ArchiveManifest, unlocked: usize) -> (Tone, &'static str) {
+    match (newest.stored_at, unlocked) {
+        (None, _) => (Tone::Bad, "not stored"),
+        (_, 0) => (Tone::Good, "stored; no problem with locks is known"),
+        _ => (
+            Tone::Doubtful,
+            "stored; objects are not locked as configured",
+        ),
+    }
 }
 
 fn drill(row: &LedgerRow, now: jiff::Timestamp) -> Drill {

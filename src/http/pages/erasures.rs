@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     form::Form,
     session::see,
-    shell::{Badge, Moment, Shell, Tone, grouped, page},
+    shell::{Badge, Moment, Shell, Tone, grouped, page, where_allowed},
 };
 use crate::{
     config::{EraseEntries, Scope},
@@ -20,7 +20,7 @@ const HERE: &str = "/status/erasures";
 const OPEN: u32 = 1000;
 const ENDED: u32 = 50;
 /// Days before the end from which somebody should look.
-const SOON: i64 = 7;
+const SOON: u64 = 7;
 /// What has to be typed.
 const WORD: &str = "erase";
 
@@ -54,7 +54,7 @@ impl Row {
             state: request.state,
             note: request.note.clone(),
             due: Moment::of(request.due_at, now),
-            left: left(request, now),
+            left: left(request.due_at, now),
             requested: Moment::of(request.requested_at, now),
             completed: request.completed_at.map(|at| Moment::of(at, now)),
         }
@@ -83,14 +83,19 @@ impl Row {
     }
 }
 
-/// How many days are left, rounded down, and what that means.
-fn left(request: &Request, now: Timestamp) -> (Tone, String) {
-    let seconds = request.due_at.duration_since(now).as_secs();
-    let days = seconds.div_euclid(86_400);
-    match days {
-        ..0 => (Tone::Bad, format!("{} days over", -days)),
-        0..=SOON => (Tone::Doubtful, format!("{days} days left")),
-        _ => (Tone::Good, format!("{days} days left")),
+/// How many whole days are left, or how many it is too late, and what that means.
+fn left(due_at: Timestamp, now: Timestamp) -> (Tone, String) {
+    let seconds = due_at.duration_since(now).as_secs();
+    let days = seconds.unsigned_abs() / 86_400;
+    let word = match days {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    };
+    match seconds {
+        ..0 => (Tone::Bad, format!("{word} over")),
+        _ if days <= SOON => (Tone::Doubtful, format!("{word} left")),
+        _ => (Tone::Good, format!("{word} left")),
     }
 }
 
@@ -229,6 +234,27 @@ async fn find(call: &Call) -> Result<Request, Fault> {
     Ok(Request::read(row)?)
 }
 
+fn nothing_to_approve(request: &Request) -> Fault {
+    Fault::conflict(format!(
+        "the request is {}: there is nothing to approve",
+        request.state
+    ))
+}
+
+/// A hold that was placed after the plan was made is not in it, and would keep the request all the same.
+async fn free_of_holds(call: &Call, request: &Request) -> Result<(), Fault> {
+    let now = call.api.now().as_microsecond();
+    let (organization, user) = (request.organization_id, request.user_id);
+    let store = &call.api.store;
+    let holds = store.active_holds(organization, Some(user), now).await?;
+    holds.first().map_or(Ok(()), |hold| {
+        let why = &hold.reason;
+        Err(Fault::conflict(format!(
+            "a legal hold keeps this request: {why}"
+        )))
+    })
+}
+
 fn can_be_approved(request: &Request) -> bool {
     request.state == State::AwaitingApproval && request.plan.is_some()
 }
@@ -299,13 +325,9 @@ async fn ask(
     status: StatusCode,
 ) -> Result<Response, Fault> {
     let request = find(call).await?;
+    free_of_holds(call, &request).await?;
     let plan = Planned::read(&request).filter(|_| can_be_approved(&request));
-    let plan = plan.ok_or_else(|| {
-        Fault::conflict(format!(
-            "the request is {}: there is nothing to approve",
-            request.state
-        ))
-    })?;
+    let plan = plan.ok_or_else(|| nothing_to_approve(&request))?;
     let shown = Confirm {
         shell: Shell::new(call, HERE, "Approve an erasure"),
         row: Row::of(&request, call.api.now()),
@@ -330,9 +352,39 @@ pub(super) async fn approve(call: Call) -> Result<Response, Fault> {
         return ask(&call, unmeant, StatusCode::UNPROCESSABLE_ENTITY).await;
     }
     let mut request = find(&call).await?;
+    if !can_be_approved(&request) {
+        return Err(nothing_to_approve(&request));
+    }
+    free_of_holds(&call, &request).await?;
     let office = office(&call)?;
     let plan = form.get("plan").unwrap_or_default();
     let allow_large = form.get("allow_large").is_some();
     erasure::approve(&office, &mut request, plan, allow_large).await?;
-    Ok(see(&format!("{HERE}/{}", request.id)))
+    let shown = format!("{HERE}/{}", request.id);
+    Ok(see(&where_allowed(&call, Scope::ErasuresRead, shown)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_whole_ones() {
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().expect("a time");
+        let left = |due: &str| left(due.parse().expect("a time"), now);
+        for (due, tone, words) in [
+            ("2026-12-23T12:00:00Z", Tone::Good, "30 days left"),
+            ("2026-11-30T12:00:00Z", Tone::Doubtful, "7 days left"),
+            ("2026-11-24T12:00:00Z", Tone::Doubtful, "1 day left"),
+            (
+                "2026-11-24T11:59:59Z",
+                Tone::Doubtful,
+                "less than a day left",
+            ),
+            ("2026-11-23T11:59:59Z", Tone::Bad, "less than a day over"),
+            ("2026-11-21T12:00:00Z", Tone::Bad, "2 days over"),
+        ] {
+            assert_eq!(left(due), (tone, words.to_owned()), "{due}");
+        }
+    }
 }

@@ -2,9 +2,12 @@
 
 use askama::Template;
 use axum::{http::StatusCode, response::Response};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::shell::{Badge, HOME, Moment, Shell, Tone, grouped, page, tone_of_verdict};
+use super::{
+    archive::standing,
+    shell::{Badge, HOME, Moment, Shell, Tone, grouped, page, tone_of_verdict},
+};
 use crate::{
     checklist::{Checklist, Status},
     config::Scope,
@@ -18,6 +21,8 @@ use crate::{
     },
 };
 
+/// Verdicts that are older say little of today: a night was missed. The checklist has the same limit.
+const OLD: SignedDuration = SignedDuration::from_hours(26);
 /// Fires to come that are shown.
 const NEXT: usize = 6;
 /// Checklists among which the newest of all organisations is looked for.
@@ -82,7 +87,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Fault> {
             row.organization.parse().unwrap_or(0_i64),
         )
     });
-    let (headline, tone) = headline(&rows);
+    let (headline, tone) = headline(&rows, now);
     let counts = ["intact", "incomplete", "tampered"].map(|verdict| {
         let badge = Badge {
             tone: tone_of_verdict(verdict),
@@ -108,8 +113,17 @@ fn trails(rows: &[VerdictRow]) -> impl Iterator<Item = &VerdictRow> {
     rows.iter().filter(|row| row.organization != ANCHORS)
 }
 
-fn headline(rows: &[VerdictRow]) -> (String, Tone) {
+fn headline(rows: &[VerdictRow], now: Timestamp) -> (String, Tone) {
     let (mut headline, mut tone) = headline_of_trails(rows);
+    let is_old = |row: &&VerdictRow| {
+        let age = now.as_microsecond() - row.checked_at;
+        age > OLD.as_micros().try_into().unwrap_or(i64::MAX)
+    };
+    let old = trails(rows).filter(is_old).count();
+    if old > 0 {
+        headline += &format!("; {old} not verified for over {} hours", OLD.as_hours());
+        tone = tone.max(Tone::Doubtful);
+    }
     let mut anchors = rows.iter().filter(|row| row.organization == ANCHORS);
     if let Some(row) = anchors.find(|row| row.verdict != "intact") {
         headline += &format!("; the anchors are {}", row.verdict);
@@ -128,7 +142,7 @@ fn headline_of_trails(rows: &[VerdictRow]) -> (String, Tone) {
             Tone::Good,
         ),
         (_, 0, 0) => (
-            format!("All {all} trails were intact when they were last verified"),
+            format!("All {all} trails that are known were intact when they were last verified"),
             Tone::Good,
         ),
         (_, 0, _) => (
@@ -193,19 +207,12 @@ async fn facts(
     let backup = api.store.newest_archive_manifest().await?;
     facts.push(match backup {
         Some(backup) => {
-            let unlocked = api
-                .store
-                .unlocked_archive_objects(backup.number)
-                .await?
-                .len();
-            let locks = match unlocked {
-                0 => "locked as configured".to_owned(),
-                unlocked => format!("{unlocked} objects not locked as configured"),
-            };
+            let unlocked = api.store.all_unlocked_archive_objects().await?;
+            let (_, standing) = standing(&backup, unlocked.len());
             (
                 "Newest backup",
                 Some(Moment::micros(backup.made_at, now)),
-                format!("number {}, {locks}", backup.number),
+                format!("number {}, {standing}", backup.number),
             )
         }
         None => ("Newest backup", None, "none yet".to_owned()),

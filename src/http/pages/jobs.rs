@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::{
     form::Form,
     session::see,
-    shell::{Badge, Moment, Shell, Tone, grouped, page},
+    shell::{Badge, Moment, Shell, Tone, grouped, page, where_allowed},
 };
 use crate::{
-    http::{Call, Fault, v1::pen},
+    config::Scope,
+    http::{Call, Fault, kinds, v1::pen},
     operators::Desk,
     runtime::{registry::Refusal, scheduler::job_of},
     state::jobs::{Filter, JobView, NewJob, State},
@@ -115,7 +116,12 @@ pub(super) async fn list(call: Call) -> Result<Response, Fault> {
         let jobs: i64 = of_state.map(|(.., jobs)| jobs).sum();
         (state, grouped(jobs), wanted == Some(state))
     });
-    let kinds = api.registry.kinds().filter(|kind| !kind.is_internal);
+    let operator = call.operator()?;
+    for job in &mut jobs {
+        kinds::redact(operator, job);
+    }
+    let kinds = api.registry.kinds();
+    let kinds = kinds.filter(|kind| !kind.is_internal && kinds::may_ask(operator, kind.name));
     let now = api.now();
     let shown = List {
         shell: Shell::new(&call, HERE, "Jobs"),
@@ -152,7 +158,10 @@ pub(super) async fn show(call: Call) -> Result<Response, Fault> {
         parent: Some(job.id.clone()),
         limit: LISTED,
     };
-    let children = api.store.jobs(&children).await?;
+    let mut children = api.store.jobs(&children).await?;
+    for child in &mut children {
+        kinds::redact(call.operator()?, child);
+    }
     let now = api.now();
     let mut facts = vec![
         ("Id", job.id.clone()),
@@ -203,9 +212,11 @@ pub(super) async fn show(call: Call) -> Result<Response, Fault> {
 
 async fn find(call: &Call) -> Result<JobView, Fault> {
     let job = call.api.store.job(call.placeholder("id")).await?;
-    job.ok_or_else(|| {
+    let mut job = job.ok_or_else(|| {
         Fault::not_found("there is no such job; those that succeeded are kept for some days only")
-    })
+    })?;
+    kinds::redact(call.operator()?, &mut job);
+    Ok(job)
 }
 
 /// JSON as people read it, cut where it is long.
@@ -229,7 +240,8 @@ pub(super) async fn enqueue(call: Call) -> Result<Response, Fault> {
         scribe: pen.scribe(),
     };
     let queued = desk.enqueue(&job).await?;
-    Ok(see(&format!("{HERE}/{}", queued.id)))
+    let shown = format!("{HERE}/{}", queued.id);
+    Ok(see(&where_allowed(&call, Scope::JobsRead, shown)?))
 }
 
 fn new_job(call: &Call, form: &Form) -> Result<NewJob, Fault> {
@@ -240,12 +252,14 @@ fn new_job(call: &Call, form: &Form) -> Result<NewJob, Fault> {
     if let Some(name) = form.get("schedule") {
         let schedule = api.schedules.iter().find(|it| it.name == name);
         let schedule = schedule.ok_or_else(|| Fault::not_found("there is no such schedule"))?;
+        kinds::permit(call.operator()?, &schedule.kind)?;
         let job = job_of(&api.registry, schedule).map_err(refused)?;
         return Ok(NewJob { source, ..job });
     }
     let kind = form
         .get("kind")
         .ok_or_else(|| unfit("a kind has to be chosen".to_owned()))?;
+    kinds::permit(call.operator()?, kind)?;
     let payload = serde_json::from_str(form.get("payload").unwrap_or("{}"))
         .map_err(|error| unfit(format!("the payload is no JSON: {error}")))?;
     api.registry
@@ -255,12 +269,14 @@ fn new_job(call: &Call, form: &Form) -> Result<NewJob, Fault> {
 
 /// Queues a job again that is dead or was cancelled.
 pub(super) async fn retry(call: Call) -> Result<Response, Fault> {
-    let id = find(&call).await?.id;
+    let JobView { id, kind, .. } = find(&call).await?;
+    kinds::permit(call.operator()?, &kind)?;
     let pen = pen(&call)?;
     let desk = Desk {
         store: &call.api.store,
         scribe: pen.scribe(),
     };
     desk.retry(&id).await?;
-    Ok(see(&format!("{HERE}/{id}")))
+    let shown = format!("{HERE}/{id}");
+    Ok(see(&where_allowed(&call, Scope::JobsRead, shown)?))
 }

@@ -88,6 +88,12 @@ pub(super) fn routes() -> Vec<Route> {
             handler!(assets::icon),
         ),
         open(
+            Method::GET,
+            "/status/sign-in",
+            "it leads to the form",
+            handler!(session::begin),
+        ),
+        open(
             Method::POST,
             "/status/sign-in",
             "whoever signs in is nobody yet",

@@ -55,7 +55,8 @@ struct Page {
     events: Vec<Event>,
     more_events: usize,
     reports: Vec<(String, Moment, [i64; 4])>,
-    holds: Vec<(String, String, Moment)>,
+    /// The hold, whom it is about, why, and since when.
+    holds: Vec<(String, String, String, Moment)>,
 }
 
 impl Page {
@@ -139,7 +140,15 @@ pub(super) async fn show(call: Call) -> Result<Response, Fault> {
             .active_holds(id, None, now.as_microsecond())
             .await?
         {
-            holds.push((hold.id, hold.reason, Moment::micros(hold.placed_at, now)));
+            let about = hold
+                .user
+                .map_or_else(|| "everybody".to_owned(), |user| format!("user {user}"));
+            holds.push((
+                hold.id,
+                about,
+                hold.reason,
+                Moment::micros(hold.placed_at, now),
+            ));
         }
     }
     let shown = Page {
@@ -184,6 +193,10 @@ async fn happened(
         false => api.store.verification_runs(since, RUNS).await?,
     };
     for run in runs {
+        // Before that, a verification of all trails was not one of this.
+        if run.ended_at < row.first_at {
+            continue;
+        }
         let Some(verdict) = verdict_of(&run, &row.organization, id) else {
             continue;
         };
@@ -216,12 +229,12 @@ async fn happened(
 
 /// What a run said of a trail; none if it did not look at it.
 fn verdict_of(run: &VerificationRow, organization: &str, id: Option<i64>) -> Option<String> {
-    let asked: Vec<i64> = serde_json::from_str(&run.organizations).unwrap_or_default();
+    // What cannot be read says nothing.
+    let asked: Vec<i64> = serde_json::from_str(&run.organizations).ok()?;
     if !asked.is_empty() && !id.is_some_and(|id| asked.contains(&id)) {
         return None;
     }
-    let not_intact: BTreeMap<String, String> =
-        serde_json::from_str(&run.not_intact).unwrap_or_default();
+    let not_intact: BTreeMap<String, String> = serde_json::from_str(&run.not_intact).ok()?;
     let verdict = not_intact.get(organization);
     Some(verdict.map_or_else(|| "intact".to_owned(), Clone::clone))
 }

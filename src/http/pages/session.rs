@@ -10,7 +10,10 @@ use jiff::SignedDuration;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{form::Form, shell::HOME};
+use super::{
+    form::Form,
+    shell::{HOME, home_of},
+};
 use crate::{
     http::{
         Call, Caller, Fault,
@@ -91,7 +94,19 @@ pub(super) async fn sign_in(call: Call) -> Result<Response, Fault> {
             .strip_prefix(HOME)
             .is_some_and(|rest| rest.starts_with(['/', '?']));
     let cookie = set_cookie(&call, &id, LASTS.as_secs());
-    Ok(with_cookie(see(if is_ours { next } else { HOME }), &cookie))
+    Ok(with_cookie(
+        see(if is_ours && next != HOME {
+            next
+        } else {
+            home_of(operator)
+        }),
+        &cookie,
+    ))
+}
+
+/// Whoever loads the answer to a failed attempt again.
+pub(super) async fn begin(_: Call) -> Result<Response, Fault> {
+    Ok(see(HOME))
 }
 
 /// Ends the session.

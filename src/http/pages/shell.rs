@@ -31,6 +31,22 @@ const NAVIGATION: [(&str, &str, Scope); 7] = [
     ("/status/reports", "Reports", Scope::TrailsRead),
 ];
 
+/// The page at `path` if the operator may see it, and otherwise the first that they may.
+pub(super) fn where_allowed(call: &Call, scope: Scope, path: String) -> Result<String, Fault> {
+    let operator = call.operator()?;
+    Ok(match operator.may(scope) {
+        true => path,
+        false => home_of(operator).to_owned(),
+    })
+}
+
+/// The first page that an operator may see.
+pub(super) fn home_of(operator: &Operator) -> &'static str {
+    let mut pages = NAVIGATION.iter();
+    let found = pages.find(|(_, _, scope)| operator.may(*scope));
+    found.map_or(HOME, |(path, ..)| path)
+}
+
 /// A page in the navigation.
 pub(super) struct Link {
     pub(super) path: &'static str,
@@ -133,6 +149,11 @@ impl Moment {
                 relative: String::new(),
             },
         }
+    }
+
+    /// Whether nobody asked the clock.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.exact.is_empty()
     }
 
     /// Without how long ago.

@@ -47,9 +47,12 @@ pub(super) struct Strip {
     pub(super) description: String,
 }
 
-/// When it began whose end is `now`.
+/// When the first of the days began whose last one is that of `now`.
 pub(super) fn start(now: Timestamp) -> Timestamp {
-    now - SignedDuration::from_hours(24 * (DAYS as i64 - 1))
+    const DAY: i64 = 86_400;
+    let today = now.as_second().div_euclid(DAY) * DAY;
+    let today = Timestamp::from_second(today).unwrap_or(now);
+    today - SignedDuration::from_hours(24 * (DAYS as i64 - 1))
 }
 
 fn date(at: Timestamp) -> String {
@@ -128,6 +131,7 @@ mod tests {
                 (at("2026-11-22T23:59:59Z"), verified("tampered")),
                 (at("2026-11-22T01:00:00Z"), verified("intact")),
                 (at("2026-11-21T01:00:00Z"), Happened::Anchored),
+                (at("2026-08-26T00:00:00Z"), verified("incomplete")),
                 (at("2020-01-01T00:00:00Z"), verified("tampered")),
             ],
             now,
@@ -148,7 +152,7 @@ mod tests {
         );
         assert_eq!(
             strip.description,
-            "Of the last 90 days, the trail was verified on 2: intact on 1, incomplete on 0, tampered on 1. Anchors were signed on 1."
+            "Of the last 90 days, the trail was verified on 3: intact on 1, incomplete on 1, tampered on 1. Anchors were signed on 1."
         );
     }
 }

@@ -15,7 +15,8 @@ use super::{answer, at, limit, pen};
 use crate::{
     config::Scope,
     http::{
-        Answer, Call, Doc, Fault, Param, ParamKind, Place, Route, Rule, body::json, route::handler,
+        Answer, Call, Doc, Fault, Param, ParamKind, Place, Route, Rule, body::json, kinds,
+        route::handler,
     },
     operators::Desk,
     state::jobs::{Filter, JobView, State},
@@ -56,7 +57,7 @@ pub struct Job {
     pub progress_done: Option<i64>,
     /// Of how much.
     pub progress_total: Option<i64>,
-    /// What it is about. Personal data are taken out of it once it has succeeded.
+    /// What it is about. Personal data are taken out of it once it has succeeded. Null where reading it takes another scope.
     pub payload: Value,
     /// What came of it.
     pub outcome: Option<Value>,
@@ -269,13 +270,18 @@ async fn list(call: Call) -> Result<Response, Fault> {
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = jobs.len() > wanted;
     jobs.truncate(wanted);
+    let operator = call.operator()?;
+    for job in &mut jobs {
+        kinds::redact(operator, job);
+    }
     let jobs = jobs.into_iter().map(Job::from).collect();
     Ok(json(StatusCode::OK, &Jobs { jobs, has_more }))
 }
 
 async fn find(call: &Call) -> Result<Job, Fault> {
     let job = call.api.store.job(call.placeholder("id")).await?;
-    let job = job.ok_or_else(|| Fault::not_found("there is no such job"))?;
+    let mut job = job.ok_or_else(|| Fault::not_found("there is no such job"))?;
+    kinds::redact(call.operator()?, &mut job);
     Ok(job.into())
 }
 
@@ -285,6 +291,7 @@ async fn show(call: Call) -> Result<Response, Fault> {
 
 async fn enqueue(call: Call) -> Result<Response, Fault> {
     let new: NewJob = call.document()?;
+    kinds::permit(call.operator()?, &new.kind)?;
     let source = call.operator()?.actor();
     let payload = Value::Object(new.payload.into_iter().collect());
     let job = call.api.registry.new_job(&new.kind, payload, &source);
@@ -315,7 +322,8 @@ async fn cancel(call: Call) -> Result<Response, Fault> {
 }
 
 async fn retry(call: Call) -> Result<Response, Fault> {
-    let id = find(&call).await?.id;
+    let Job { id, kind, .. } = find(&call).await?;
+    kinds::permit(call.operator()?, &kind)?;
     let pen = pen(&call)?;
     let desk = Desk {
         store: &call.api.store,

@@ -13,14 +13,15 @@ pub(super) fn control(facts: &Facts) -> Control {
         "exceptions",
         "Exceptions have an owner, a reason and an end",
         &["CC6.3", "P4.3"],
-        "Each legal hold in force names who placed it and why, and ends by itself; no schedule is paused.",
+        "Each legal hold in force names who placed it and why, and ends by itself; no operator has paused a schedule.",
     );
     let (holds, paused) = (draft.take(&facts.holds), draft.take(&facts.paused));
     let (Some(holds), Some(paused)) = (holds, paused) else {
         return end(draft);
     };
     if holds.rows.is_empty() && paused.rows.is_empty() {
-        return draft.not_applicable("No legal hold is in force, and no schedule is paused.");
+        return draft
+            .not_applicable("No legal hold is in force, and no operator has paused a schedule.");
     }
     let endless = holds
         .rows
@@ -41,7 +42,7 @@ pub(super) fn control(facts: &Facts) -> Control {
     );
     draft.measure(
         "schedules_paused",
-        "Schedules that are paused",
+        "Schedules that an operator has paused",
         paused.rows.len(),
         Some("schedules"),
     );
@@ -56,8 +57,8 @@ pub(super) fn control(facts: &Facts) -> Control {
         let number = paused.rows.len() as u64;
         draft.fails(count(
             number,
-            "schedule is paused.",
-            "schedules are paused.",
+            "schedule was paused by an operator.",
+            "schedules were paused by operators.",
         ));
     }
     let hold = |row: &Vec<Value>| {
@@ -94,7 +95,7 @@ pub(super) fn control(facts: &Facts) -> Control {
     };
     draft.table(
         "paused",
-        "Schedules that are paused",
+        "Schedules that an operator has paused",
         &["schedule", "since"],
         paused.rows.iter().map(pause).collect(),
         facts.policy.max_rows,
