@@ -116,18 +116,9 @@ fn order(reader: &mut Reader, organization_id: i64, period: Period) -> Result<Ve
     let Some(range) = reader.period_range_of(organization_id, period, anywhere)? else {
         return Ok(Vec::new());
     };
-    let mut found: Vec<(i64, i64)> = Vec::new();
-    reader.read(Some(organization_id), range, |row| {
-        let at = row.timestamp.micros();
-        let is_within = |at: &i64| {
-            period.from.is_none_or(|from| *at >= from) && period.to.is_none_or(|to| *at <= to)
-        };
-        if let Some(at) = at.filter(is_within) {
-            found.push((-at, row.id));
-        }
-    })?;
-    found.sort_unstable();
-    Ok(found.into_iter().map(|(_, id)| id).collect())
+    let mut found = reader.times(organization_id, period, range)?;
+    found.sort_unstable_by_key(|&(id, at)| (std::cmp::Reverse(at), id));
+    Ok(found.into_iter().map(|(id, _)| id).collect())
 }
 
 /// Sends the rows; false once nobody listens.
