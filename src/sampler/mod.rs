@@ -73,11 +73,13 @@ impl Sampler {
     /// Samples until cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
-            let pause = tokio::time::sleep(EVERY);
-            if stop.run_until_cancelled(pause).await.is_none() {
+            let next = async {
+                tokio::time::sleep(EVERY).await;
+                self.sample().await;
+            };
+            if stop.run_until_cancelled(next).await.is_none() {
                 return;
             }
-            self.sample().await;
         }
     }
 
