@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Value, json};
-use trailkeeper::state::jobs::State;
 
 use crate::support::{
     process::{Process, command_that_dies_with_us, free_ports, pause},
@@ -332,9 +331,7 @@ async fn retrying_a_job(browser: &Browser, dead: &Value) {
         .or_else(|| dead["id"].as_str());
     let id = id.unwrap_or_else(|| panic!("no id in {dead}"));
     browser.go("/jobs").await;
-    browser
-        .click(Locator::PartialLinkText(State::Dead.name()))
-        .await;
+    browser.click(Locator::Css("a[href$='state=dead']")).await;
     browser.shows("rolling").await;
     browser.picture("dead-jobs").await;
     browser.go(&format!("/jobs/{id}")).await;
