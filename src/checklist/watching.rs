@@ -70,43 +70,44 @@ pub(super) fn events_reviewed(facts: &Facts) -> Judged {
 /// work passes.
 pub(super) fn rate_limited(facts: &Facts) -> Judged {
     known(&facts.organizations, |organizations| {
-        known(&facts.events, |events| {
-            let asked: Vec<_> = organizations
-                .iter()
-                .filter(|it| match facts.organization_id {
-                    None => it.is_active,
-                    Some(id) => it.id == id,
-                })
-                .collect();
-            let has_none = asked
-                .iter()
-                .filter(|it| !it.quota.as_ref().is_some_and(Quota::limits));
-            let without: Vec<String> = has_none.map(|it| it.id.to_string()).collect();
-            let without: Vec<&str> = without.iter().map(String::as_str).collect();
-            let seen = events.survey.newest_rate_limit;
-            let evidence = json!({
-                "organizations": asked.len(),
-                "without_limits": named(&without),
-                "newest_limit_event": seen,
-                "max_age_days": LIMIT_DAYS,
-            });
-            let is_recent = seen.is_some_and(|at| !is_older(facts, at, days(LIMIT_DAYS)));
-            let (status, reason) = if !without.is_empty() {
-                let reason = format!("no limits are set: {}", list(&without));
-                (Status::Fail, reason)
-            } else if asked.is_empty() {
-                (Status::Unknown, "no organisation is active".to_owned())
-            } else if is_recent {
-                let reason =
-                    "limits are set, and somebody who asked too often was turned away".to_owned();
-                (Status::Pass, reason)
-            } else {
-                let reason = format!(
-                    "limits are set, and nothing of the last {LIMIT_DAYS} days shows that the server keeps to them"
-                );
-                (Status::Unknown, reason)
-            };
-            (status, reason, evidence)
-        })
+        let asked: Vec<_> = organizations
+            .iter()
+            .filter(|it| match facts.organization_id {
+                None => it.is_active,
+                Some(id) => it.id == id,
+            })
+            .collect();
+        let has_none = asked
+            .iter()
+            .filter(|it| !it.quota.as_ref().is_some_and(Quota::limits));
+        let without: Vec<String> = has_none.map(|it| it.id.to_string()).collect();
+        let without: Vec<&str> = without.iter().map(String::as_str).collect();
+        let events = facts.events.as_ref();
+        let seen = events.ok().and_then(|it| it.survey.newest_rate_limit);
+        let evidence = json!({
+            "organizations": asked.len(),
+            "without_limits": named(&without),
+            "newest_limit_event": seen,
+            "max_age_days": LIMIT_DAYS,
+        });
+        let is_recent = seen.is_some_and(|at| !is_older(facts, at, days(LIMIT_DAYS)));
+        let (status, reason) = if !without.is_empty() {
+            let reason = format!("no limits are set: {}", list(&without));
+            (Status::Fail, reason)
+        } else if asked.is_empty() {
+            (Status::Unknown, "no organisation is active".to_owned())
+        } else if let Err(problem) = events {
+            (Status::Unknown, problem.clone())
+        } else if is_recent {
+            let reason =
+                "limits are set, and somebody who asked too often was turned away".to_owned();
+            (Status::Pass, reason)
+        } else {
+            let reason = format!(
+                "limits are set, and nothing of the last {LIMIT_DAYS} days shows that the server keeps to them"
+            );
+            (Status::Unknown, reason)
+        };
+        (status, reason, evidence)
     })
 }

@@ -25,7 +25,7 @@ use crate::{
     objects::{Digest, Vault},
     progress::Progress,
     qwed::{ReadError, url::DatabaseUrl},
-    reviews::{self, Survey},
+    reviews::{self, ReviewError, Survey},
     state::{StateError, Store, Tx, jobs::new_id, reports::ReportRow},
     tombstones::Graveyard,
     trail::{finding::Verdict, keys::KeyRing},
@@ -233,7 +233,13 @@ async fn reviewed(
         reviews::survey(&url, Some(organization_id), &reviews, listed, &progress)
     });
     let surveyed = surveying.await.map_err(|error| error.to_string())?;
-    surveyed.map_err(|error| format!("Security events could not be read: {error}."))
+    match surveyed {
+        // The control says so itself.
+        Err(ReviewError::NoTable) => Ok(Survey::default()),
+        surveyed => {
+            surveyed.map_err(|error| format!("Security events could not be read: {error}."))
+        }
+    }
 }
 
 async fn checklist(order: &Order, keys: &[VerifierKey], organization_id: i64) -> Checklist {

@@ -316,6 +316,17 @@ async fn the_program_reviews_lists_and_fills_in(test: TestStore) {
         (Some(2), "trailkeeper: there is no organisation 99")
     );
 
+    // Nobody knows of events where there is no table of them.
+    qwed.run("ALTER TABLE securityevent RENAME TO elsewhere");
+    let blind = run(&["events", "list"]).run();
+    assert_eq!(blind.code, Some(3), "{blind:?}");
+    assert!(blind.stderr.contains("no table securityevent"), "{blind:?}");
+    let refused = run(&[&review[..], &[until.as_str()]].concat()).run();
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    let (_, checklist) = run(&with_config).json();
+    assert_eq!(statuses(&checklist)["security_events_reviewed"], "unknown");
+    qwed.run("ALTER TABLE elsewhere RENAME TO securityevent");
+
     // Somebody cuts the ledger's entry.
     test.execute("UPDATE ledger SET note = replace(note, 'Ada', 'Eve') WHERE number = 1")
         .await;

@@ -576,7 +576,9 @@ fn a_worker_makes_keeps_and_signs_for_it() {
         };
         let (_, listed) = list(&["report", "list"]);
         assert_eq!(listed.as_array().map(Vec::len), Some(reports.len()));
-        let (_, shown) = list(&["report", "show", &named.id]);
+        let (printed, shown) = list(&["report", "show", &named.id]);
+        let sha256 = trailkeeper::http::hash_of_token(&printed.stdout);
+        assert_eq!(sha256, named.sha256, "what is printed is what was signed");
         assert_eq!(shown["organization"]["id"], json!(named.organization_id));
         let (run, made) = list(&["report", "soc2", "--org", "1", "--days", "7"]);
         assert_eq!(

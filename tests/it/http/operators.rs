@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use trailkeeper::{config::Scope, http::openapi, ledger};
+use trailkeeper::{
+    config::Scope,
+    http::{kinds, openapi},
+    ledger,
+};
 
 use super::{Answered, Server};
 use crate::support::store::{TestStore, block_on};
@@ -137,6 +141,38 @@ async fn what_does_not_fit_is_told_without_being_quoted(state: TestStore) {
     assert!(acts(&server).await.is_empty());
 }
 
+/// Whoever may queue jobs gets round no other scope by them, and whoever may list them reads nothing of data subjects there.
+async fn jobs_about_data_subjects_take_scopes_of_their_own(state: TestStore) {
+    let server = Server::start(state).await;
+    for (kind, ..) in kinds::GUARDED {
+        let known = server.api.registry.kind(kind);
+        assert!(known.is_some(), "{kind}");
+        let body = format!(r#"{{"kind": "{kind}", "payload": {{}}}}"#);
+        let refused = server
+            .operate(Scope::JobsWrite, "POST", "/v1/jobs", &body)
+            .await;
+        assert_eq!(refused.status, 403, "{kind}: {}", refused.body);
+    }
+    let payload = serde_json::json!({"organization": 1, "email": "ada@example.org"});
+    let job = server
+        .api
+        .registry
+        .new_job("erase_subject", payload, "test");
+    let job = job.expect("a job");
+    let id = job.id.clone();
+    server.state.store.enqueue(&[job]).await.expect("queue");
+    for path in ["/v1/jobs".to_owned(), format!("/v1/jobs/{id}")] {
+        let shown = server.operate(Scope::JobsRead, "GET", &path, "").await;
+        assert!(!shown.body.contains("ada@"), "{}", shown.body);
+        let shown = server.operate(Scope::Read, "GET", &path, "").await;
+        assert!(shown.body.contains("ada@"), "{}", shown.body);
+    }
+    server.state.store.cancel(&id).await.expect("cancel");
+    let retry = format!("/v1/jobs/{id}/retry");
+    let refused = server.operate(Scope::JobsWrite, "POST", &retry, "").await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
+}
+
 async fn an_erasure_is_submitted_planned_and_approved(state: TestStore) {
     let server = Server::start(state).await;
     let post = async |scope, path: &str, body: &str| -> Answered {
@@ -172,6 +208,10 @@ async fn an_erasure_is_submitted_planned_and_approved(state: TestStore) {
     let body = format!(r#"{{"plan": "{digest}"}}"#);
     let approved = post(Scope::ErasuresApprove, &approve, &body).await;
     assert_eq!(approved.status, 200, "{}", approved.body);
+    // Who approved it first stays who approved it.
+    let again = post(Scope::ErasuresApprove, &approve, &body).await;
+    assert_eq!(again.status, 409, "{}", again.body);
+    assert!(again.body.contains("approved already"), "{}", again.body);
     let shown = server
         .operate(Scope::ErasuresRead, "GET", &path, "")
         .await
@@ -331,6 +371,7 @@ crate::on_both![
     jobs_are_queued_shown_and_cancelled,
     what_does_not_fit_is_told_without_being_quoted,
     an_erasure_is_submitted_planned_and_approved,
+    jobs_about_data_subjects_take_scopes_of_their_own,
     consents_are_recorded_and_shown,
     trails_and_schedules_are_shown,
 ];

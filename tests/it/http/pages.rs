@@ -92,6 +92,7 @@ async fn whoever_signs_in_gets_where_they_wanted(state: TestStore) {
 
 async fn guesses_are_counted(state: TestStore) {
     let server = Server::start_with(state, "refusals_per_minute = 3").await;
+    let browser = server.sign_in(&token(Scope::Read)).await;
     for _ in 0..3 {
         let answered = server
             .ask("POST", "/status/sign-in", &[], "token=guess")
@@ -103,6 +104,48 @@ async fn guesses_are_counted(state: TestStore) {
     assert_eq!(answered.status, 429);
     assert_eq!(answered.header("retry-after"), "20");
     assert_eq!(answered.header("content-type"), "text/html; charset=utf-8");
+    // Whoever is in stays in, though somebody guesses from behind the same address.
+    assert_eq!(server.look(&browser, "/status").await.status, 200);
+}
+
+/// What verifications of all trails said before a trail was there is not about it, and what cannot be read says nothing.
+async fn a_timeline_tells_only_of_its_trail(state: TestStore) {
+    let server = Server::start(state).await;
+    let now = now_micros();
+    let day = 86_400_000_000_i64;
+    let first = now - 10 * day;
+    server
+        .state
+        .execute(&format!(
+            "INSERT INTO verdict (organization, verdict, since, checked_at, entries, findings, job_id, first_at) \
+             VALUES ('7', 'intact', {first}, {now}, 1, 0, 'gone', {first})"
+        ))
+        .await;
+    for (index, (days_ago, organizations, not_intact)) in [
+        (20, "[]", "{}"),
+        (9, "[]", "{}"),
+        (8, "[7]", "{\"7\":\"tampered\"}"),
+        (7, "[8]", "{}"),
+        (6, "[]", "no json"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let ended = now - days_ago * day;
+        server
+            .state
+            .execute(&format!(
+                "INSERT INTO verification_run (job_id, began_at, ended_at, extent, organizations, verdict, entries, not_intact) \
+                 VALUES ('j{index}', {ended}, {ended}, 'whole', '{organizations}', 'intact', 1, '{not_intact}')"
+            ))
+            .await;
+    }
+    let browser = server.sign_in(&token(Scope::Read)).await;
+    let page = server.look(&browser, "/status/organizations/7").await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    let says = "the trail was verified on 2: intact on 1, incomplete on 0, tampered on 1.";
+    assert!(page.body.contains(says), "{}", page.body);
+    assert!(page.body.contains("Its job is not kept any more"));
 }
 
 async fn a_session_ends(state: TestStore) {
@@ -363,6 +406,7 @@ async fn pages_show_only_where_one_may_go(state: TestStore) {
 crate::on_both![
     whoever_signs_in_gets_where_they_wanted,
     guesses_are_counted,
+    a_timeline_tells_only_of_its_trail,
     a_session_ends,
     other_sites_cannot_send_forms,
     jobs_are_run_from_pages,

@@ -87,7 +87,12 @@ fn a_directory_keeps_them() {
         let vault = Vault::open(&config).expect("open");
         let stored = pack::store(&vault, &packed.made, &mut packed.file()).await;
         let stored = stored.expect("store");
-        let name = format!("packs/organization-1/{}.zip", super::sample::REPORT_ID);
+        let digest = packed.made.sha256.to_string();
+        let name = format!(
+            "packs/organization-1/{}-{}.zip",
+            super::sample::REPORT_ID,
+            &digest[..16]
+        );
         assert_eq!(stored.objects[0].name, name);
         assert_eq!(vault.get(&name, None).await.expect("get"), packed.bytes());
     });
