@@ -108,7 +108,7 @@ async fn what_does_not_fit_is_told_without_being_quoted(state: TestStore) {
         (r#"{"kind": "nothing"}"#, 422),
         (r#"{"kind": "verify_piece"}"#, 422),
         (
-            r#"{"kind": "erase_subject", "payload": {"email": "ada@example.org"}}"#,
+            r#"{"kind": "verify_trail", "payload": {"email": "ada@example.org"}}"#,
             422,
         ),
         // PostgreSQL's texts cannot hold it, at whatever depth it stands.
