@@ -23,6 +23,7 @@ use serde_json::Value;
 pub use self::{
     facts::{Events, Facts, KeyFact, Known, OrganizationFact, Quota, Ran, VerdictFact},
     gather::{Sources, gather},
+    records::VERIFIED_HOURS,
 };
 
 /// How an item stands.

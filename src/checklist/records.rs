@@ -9,7 +9,7 @@ use super::{
 };
 
 /// A night, and two hours for the verification itself.
-const VERIFIED_HOURS: i64 = 26;
+pub const VERIFIED_HOURS: i64 = 26;
 /// A quarter, at its longest.
 const REPORT_DAYS: i64 = 92;
 const EXPORT_DAYS: i64 = 92;

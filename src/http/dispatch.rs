@@ -130,10 +130,14 @@ async fn pass(
     let peer = parts.extensions.get::<Peer>().copied();
     let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |Peer(address)| address);
     let address = client::address(peer, &parts.headers, &api.proxies);
-    // Whoever has a token or a session is let through even where others at their address guessed too often; anybody else is not
-    // even looked up.
-    let is_cheap = matches!(route.rule, Rule::Scope(_) | Rule::Page(_));
-    if !is_cheap {
+    // Where others at the same address guessed too often, whoever has a token or a session goes on, and pages keep their look; API keys,
+    // and tokens to sign in with, are not even looked up.
+    let is_guess = match route.rule {
+        Rule::QwedAdmin => true,
+        Rule::Open(_) => route.method == Method::POST,
+        Rule::Scope(_) | Rule::Page(_) => false,
+    };
+    if is_guess {
         api.limits.may_be_refused(address, now).map_err(too_many)?;
     }
     let admitted = admit(api, route.rule, &parts.headers).await;
@@ -147,7 +151,7 @@ async fn pass(
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
         )
     {
-        if is_cheap {
+        if !is_guess {
             api.limits.may_be_refused(address, now).map_err(too_many)?;
         }
         api.limits.refused(address, now);

@@ -260,19 +260,24 @@ impl Store {
         tx.commit("archive manifest stored").await
     }
 
-    /// Names of all objects that are kept and not locked as configured, with the reason.
+    /// Why objects that are kept are not locked as configured: for each reason how many, and the name of one.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn all_unlocked_archive_objects(&self) -> Result<Vec<(String, String)>, StateError> {
-        let select = "SELECT name, lock_problem FROM (SELECT name, lock_problem, stored_at FROM archive_object \
-                      UNION ALL SELECT name, lock_problem, stored_at FROM archive_manifest) AS it \
+    pub async fn unlocked_archive_reasons(&self) -> Result<Vec<(String, i64, String)>, StateError> {
+        let select = "SELECT lock_problem, count(*) AS objects, min(name) AS name FROM (SELECT name, lock_problem, stored_at \
+                      FROM archive_object UNION ALL SELECT name, lock_problem, stored_at FROM archive_manifest) AS it \
                       WHERE lock_problem IS NOT NULL AND stored_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM archive_removal AS gone \
-                      WHERE gone.name = it.name AND gone.removed_at IS NOT NULL) ORDER BY name";
+                      WHERE gone.name = it.name AND gone.removed_at IS NOT NULL) GROUP BY lock_problem ORDER BY lock_problem";
         let rows = self.read(self.query(select)).await?;
-        rows.iter()
-            .map(|row| Ok((column(row, "name")?, column(row, "lock_problem")?)))
-            .collect()
+        let read = |row| {
+            Ok((
+                column(row, "lock_problem")?,
+                column(row, "objects")?,
+                column(row, "name")?,
+            ))
+        };
+        rows.iter().map(read).collect()
     }
 
     /// Names of the objects that a manifest names and that are not locked as configured, with the reason.

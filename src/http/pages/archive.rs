@@ -1,9 +1,8 @@
 //! What vouches for the trails: anchors, backups, and drills that show that backups are worth something.
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use axum::{body::Body, http::StatusCode, response::Response};
+use indicatif::DecimalBytes;
 use serde_json::Value;
 
 use super::shell::{Badge, Moment, Shell, Tone, grouped, page};
@@ -25,7 +24,7 @@ struct Page {
     backup: Option<Backup>,
     totals: Vec<(String, String, String)>,
     /// Why, how many objects, and one of them.
-    not_locked: Vec<(String, usize, String)>,
+    not_locked: Vec<(String, i64, String)>,
     drills: Vec<Drill>,
     anchors: Vec<Anchor>,
 }
@@ -55,14 +54,11 @@ pub(super) async fn show(call: Call) -> Result<Response, Fault> {
     let store = &call.api.store;
     let now = call.api.now();
     let newest = store.newest_archive_manifest().await?;
-    let mut not_locked: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    let not_locked = store.unlocked_archive_reasons().await?;
     let mut backup = None;
     if let Some(newest) = newest {
-        let unlocked = store.all_unlocked_archive_objects().await?;
-        let (tone, word) = standing(&newest, unlocked.len());
-        for (name, why) in unlocked {
-            not_locked.entry(why).or_insert((0, name)).0 += 1;
-        }
+        let unlocked = not_locked.iter().map(|(_, objects, _)| objects).sum();
+        let (tone, word) = standing(&newest, unlocked);
         backup = Some(Backup {
             number: newest.number,
             made_at: Moment::micros(newest.made_at, now),
@@ -71,7 +67,13 @@ pub(super) async fn show(call: Call) -> Result<Response, Fault> {
         });
     }
     let totals = store.archive_totals().await?.into_iter();
-    let totals = totals.map(|(kind, objects, bytes)| (kind, grouped(objects), size(bytes)));
+    let totals = totals.map(|(kind, objects, bytes)| {
+        (
+            kind,
+            grouped(objects),
+            DecimalBytes(bytes.unsigned_abs()).to_string(),
+        )
+    });
     let drills = store.newest_ledger(Some(Act::Drill.name()), LISTED).await?;
     let anchors = store.anchors_before(i64::MAX, LISTED).await?.into_iter();
     let anchors = anchors.map(|run| Anchor {
@@ -84,10 +86,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Fault> {
         shell: Shell::new(&call, HERE, "Anchors and archive"),
         backup,
         totals: totals.collect(),
-        not_locked: not_locked
-            .into_iter()
-            .map(|(why, (objects, name))| (why, objects, name))
-            .collect(),
+        not_locked,
         drills: drills.iter().map(|row| drill(row, now)).collect(),
         anchors: anchors.collect(),
     };
@@ -96,7 +95,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Fault> {
 
 /// How the newest backup stands, with `unlocked` objects of any backup that are not locked as configured. Some stores do not say
 /// whether they lock; what is known is that no problem was noted.
-pub(super) fn standing(newest: &ArchiveManifest, unlocked: usize) -> (Tone, &'static str) {
+pub(super) fn standing(newest: &ArchiveManifest, unlocked: i64) -> (Tone, &'static str) {
     match (newest.stored_at, unlocked) {
         (None, _) => (Tone::Bad, "not stored"),
         (_, 0) => (Tone::Good, "stored; no problem with locks is known"),
@@ -125,21 +124,6 @@ fn drill(row: &LedgerRow, now: jiff::Timestamp) -> Drill {
         seconds: detail["recovery_seconds"]
             .as_f64()
             .map_or_else(String::new, |it| format!("{it:.1} s")),
-    }
-}
-
-/// Bytes as people read them.
-fn size(bytes: i64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let mut number = bytes.max(0) as f64;
-    let mut unit = 0;
-    while number >= 1000.0 && unit + 1 < UNITS.len() {
-        number /= 1000.0;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{number} B"),
-        _ => format!("{number:.1} {}", UNITS[unit]),
     }
 }
 
@@ -173,15 +157,4 @@ pub(super) async fn public_keys(call: Call) -> Result<Response, Fault> {
     let keys =
         keys.map_err(|error| Fault::failed("the anchor keys cannot be read", &error.into()))?;
     Ok(text(keys.iter().map(|key| format!("{key}\n")).collect()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::size;
-
-    #[test]
-    fn sizes_are_told_in_the_largest_unit() {
-        let sizes = [0, 999, 1000, 123_456, 5_000_000_000].map(size);
-        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "123.5 kB", "5.0 GB"]);
-    }
 }

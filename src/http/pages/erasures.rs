@@ -12,6 +12,7 @@ use super::{
 use crate::{
     config::{EraseEntries, Scope},
     erasure::{self, Plan, Request, State},
+    holds::{self, Hold},
     http::{Call, Fault, v1::office},
 };
 
@@ -138,10 +139,12 @@ struct Planned {
     rows: Vec<(String, String, String)>,
     facts: Vec<(&'static str, String)>,
     too_large: Option<String>,
+    /// Whether a legal hold keeps it for now.
+    is_held: bool,
 }
 
 impl Planned {
-    fn of(plan: &Plan, digest: &str) -> Self {
+    fn of(plan: &Plan, digest: &str, holds: &[Hold]) -> Self {
         let entries = &plan.entries;
         let manner = match plan.policy.entries {
             EraseEntries::Anonymise => "anonymised",
@@ -207,24 +210,25 @@ impl Planned {
                 ),
             ));
         }
-        facts.extend(
-            plan.holds
-                .iter()
-                .map(|hold| ("Legal hold", hold.reason.clone())),
-        );
+        // Those of now: one that came after the plan keeps the request as well, and one that was released does not.
+        facts.extend(holds.iter().map(|hold| ("Legal hold", hold.reason.clone())));
         Self {
             digest: digest.to_owned(),
             rows,
             facts,
             too_large: plan.too_large.clone(),
+            is_held: !holds.is_empty(),
         }
     }
 
-    fn read(request: &Request) -> Option<Self> {
-        Some(Self::of(
-            request.plan.as_ref()?,
-            request.plan_digest.as_deref()?,
-        ))
+    async fn read(call: &Call, request: &Request) -> Result<Option<Self>, Fault> {
+        let (Some(plan), Some(digest)) = (&request.plan, &request.plan_digest) else {
+            return Ok(None);
+        };
+        let api = &call.api;
+        let (organization, user) = (request.organization_id, request.user_id);
+        let holds = holds::active(&api.store, organization, Some(user), api.now()).await?;
+        Ok(Some(Self::of(plan, digest, &holds)))
     }
 }
 
@@ -241,26 +245,13 @@ fn nothing_to_approve(request: &Request) -> Fault {
     ))
 }
 
-/// A hold that was placed after the plan was made is not in it, and would keep the request all the same.
-async fn free_of_holds(call: &Call, request: &Request) -> Result<(), Fault> {
-    let now = call.api.now().as_microsecond();
-    let (organization, user) = (request.organization_id, request.user_id);
-    let store = &call.api.store;
-    let holds = store.active_holds(organization, Some(user), now).await?;
-    holds.first().map_or(Ok(()), |hold| {
-        let why = &hold.reason;
-        Err(Fault::conflict(format!(
-            "a legal hold keeps this request: {why}"
-        )))
-    })
-}
-
 fn can_be_approved(request: &Request) -> bool {
     request.state == State::AwaitingApproval && request.plan.is_some()
 }
 
 pub(super) async fn show(call: Call) -> Result<Response, Fault> {
     let request = find(&call).await?;
+    let plan = Planned::read(&call, &request).await?;
     let now = call.api.now();
     let shell = Shell::new(&call, HERE, "Erasure request");
     let mut facts = vec![
@@ -297,7 +288,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Fault> {
         shell,
         row: Row::of(&request, now),
         facts,
-        plan: Planned::read(&request),
+        plan,
         done: done.collect(),
     };
     Ok(page(StatusCode::OK, &shown))
@@ -325,8 +316,9 @@ async fn ask(
     status: StatusCode,
 ) -> Result<Response, Fault> {
     let request = find(call).await?;
-    free_of_holds(call, &request).await?;
-    let plan = Planned::read(&request).filter(|_| can_be_approved(&request));
+    let plan = Planned::read(call, &request)
+        .await?
+        .filter(|_| can_be_approved(&request));
     let plan = plan.ok_or_else(|| nothing_to_approve(&request))?;
     let shown = Confirm {
         shell: Shell::new(call, HERE, "Approve an erasure"),
@@ -355,7 +347,6 @@ pub(super) async fn approve(call: Call) -> Result<Response, Fault> {
     if !can_be_approved(&request) {
         return Err(nothing_to_approve(&request));
     }
-    free_of_holds(&call, &request).await?;
     let office = office(&call)?;
     let plan = form.get("plan").unwrap_or_default();
     let allow_large = form.get("allow_large").is_some();

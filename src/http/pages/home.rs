@@ -9,11 +9,10 @@ use super::{
     shell::{Badge, HOME, Moment, Shell, Tone, grouped, page, tone_of_verdict},
 };
 use crate::{
-    checklist::{Checklist, Status},
+    checklist::{Checklist, Status, VERIFIED_HOURS},
     config::Scope,
-    http::{Call, Fault, api::Api},
+    http::{Call, Fault, api::Api, v1::all_schedules},
     ledger::{self, Act},
-    runtime::schedule::preview,
     state::{
         StateError,
         jobs::{Filter, State},
@@ -21,8 +20,6 @@ use crate::{
     },
 };
 
-/// Verdicts that are older say little of today: a night was missed. The checklist has the same limit.
-const OLD: SignedDuration = SignedDuration::from_hours(26);
 /// Fires to come that are shown.
 const NEXT: usize = 6;
 /// Checklists among which the newest of all organisations is looked for.
@@ -115,13 +112,12 @@ fn trails(rows: &[VerdictRow]) -> impl Iterator<Item = &VerdictRow> {
 
 fn headline(rows: &[VerdictRow], now: Timestamp) -> (String, Tone) {
     let (mut headline, mut tone) = headline_of_trails(rows);
-    let is_old = |row: &&VerdictRow| {
-        let age = now.as_microsecond() - row.checked_at;
-        age > OLD.as_micros().try_into().unwrap_or(i64::MAX)
-    };
+    // What is older says little of today: a night was missed.
+    let oldest = now - SignedDuration::from_hours(VERIFIED_HOURS);
+    let is_old = |row: &&VerdictRow| row.checked_at < oldest.as_microsecond();
     let old = trails(rows).filter(is_old).count();
     if old > 0 {
-        headline += &format!("; {old} not verified for over {} hours", OLD.as_hours());
+        headline += &format!("; {old} not verified for over {} hours", VERIFIED_HOURS);
         tone = tone.max(Tone::Doubtful);
     }
     let mut anchors = rows.iter().filter(|row| row.organization == ANCHORS);
@@ -207,8 +203,8 @@ async fn facts(
     let backup = api.store.newest_archive_manifest().await?;
     facts.push(match backup {
         Some(backup) => {
-            let unlocked = api.store.all_unlocked_archive_objects().await?;
-            let (_, standing) = standing(&backup, unlocked.len());
+            let numbers = api.store.archive_numbers().await?;
+            let (_, standing) = standing(&backup, numbers.not_locked);
             (
                 "Newest backup",
                 Some(Moment::micros(backup.made_at, now)),
@@ -299,17 +295,14 @@ async fn checklist(api: &Api, now: Timestamp) -> Result<Option<(Moment, Vec<Item
 
 /// What fires next.
 async fn next(api: &Api, now: Timestamp) -> Result<Vec<Next>, StateError> {
-    let said = api.store.paused_schedules().await?;
-    let schedules = api.schedules.iter();
-    let live = schedules.filter(|it| !said.get(&it.name).copied().unwrap_or(it.paused));
-    let mut fires: Vec<_> = live
-        .filter_map(|schedule| Some((preview(schedule, now, 1).pop()?.fire_time, schedule)))
-        .collect();
+    let schedules = all_schedules(api).await?.into_iter();
+    let live = schedules.filter(|it| !it.paused);
+    let mut fires: Vec<_> = live.filter_map(|it| Some((it.next?, it))).collect();
     fires.sort_by(|one, other| (one.0, &one.1.name).cmp(&(other.0, &other.1.name)));
     fires.truncate(NEXT);
     let next = fires.into_iter().map(|(at, schedule)| Next {
-        schedule: schedule.name.clone(),
-        kind: schedule.kind.clone(),
+        schedule: schedule.name,
+        kind: schedule.kind,
         at: Moment::of(at, now),
     });
     Ok(next.collect())

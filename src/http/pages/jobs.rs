@@ -12,8 +12,10 @@ use super::{
 };
 use crate::{
     config::Scope,
-    http::{Call, Fault, kinds, v1::pen},
-    operators::Desk,
+    http::{
+        Call, Fault, kinds,
+        v1::{find_job, pen, wanted_state},
+    },
     runtime::{registry::Refusal, scheduler::job_of},
     state::jobs::{Filter, JobView, NewJob, State},
 };
@@ -94,13 +96,7 @@ fn took(job: &JobView) -> Option<String> {
 
 pub(super) async fn list(call: Call) -> Result<Response, Fault> {
     let api = &call.api;
-    let wanted = match call.parameter("state") {
-        None | Some("") => None,
-        Some(name) => {
-            let found = State::ALL.into_iter().find(|state| state.name() == name);
-            Some(found.ok_or_else(|| Fault::bad_request("there is no such state of jobs"))?)
-        }
-    };
+    let wanted = wanted_state(&call)?;
     let filter = Filter {
         states: wanted.into_iter().collect(),
         kind: None,
@@ -151,7 +147,7 @@ struct One {
 
 pub(super) async fn show(call: Call) -> Result<Response, Fault> {
     let api = &call.api;
-    let job = find(&call).await?;
+    let job = find_job(&call).await?;
     let children = Filter {
         states: Vec::new(),
         kind: None,
@@ -210,15 +206,6 @@ pub(super) async fn show(call: Call) -> Result<Response, Fault> {
     Ok(page(StatusCode::OK, &shown))
 }
 
-async fn find(call: &Call) -> Result<JobView, Fault> {
-    let job = call.api.store.job(call.placeholder("id")).await?;
-    let mut job = job.ok_or_else(|| {
-        Fault::not_found("there is no such job; those that succeeded are kept for some days only")
-    })?;
-    kinds::redact(call.operator()?, &mut job);
-    Ok(job)
-}
-
 /// JSON as people read it, cut where it is long.
 fn document(value: &Value) -> String {
     let mut text = format!("{value:#}");
@@ -234,12 +221,7 @@ fn document(value: &Value) -> String {
 pub(super) async fn enqueue(call: Call) -> Result<Response, Fault> {
     let form = Form::of(&call);
     let job = new_job(&call, &form)?;
-    let pen = pen(&call)?;
-    let desk = Desk {
-        store: &call.api.store,
-        scribe: pen.scribe(),
-    };
-    let queued = desk.enqueue(&job).await?;
+    let queued = pen(&call)?.desk(&call).enqueue(&job).await?;
     let shown = format!("{HERE}/{}", queued.id);
     Ok(see(&where_allowed(&call, Scope::JobsRead, shown)?))
 }
@@ -269,14 +251,9 @@ fn new_job(call: &Call, form: &Form) -> Result<NewJob, Fault> {
 
 /// Queues a job again that is dead or was cancelled.
 pub(super) async fn retry(call: Call) -> Result<Response, Fault> {
-    let JobView { id, kind, .. } = find(&call).await?;
+    let JobView { id, kind, .. } = find_job(&call).await?;
     kinds::permit(call.operator()?, &kind)?;
-    let pen = pen(&call)?;
-    let desk = Desk {
-        store: &call.api.store,
-        scribe: pen.scribe(),
-    };
-    desk.retry(&id).await?;
+    pen(&call)?.desk(&call).retry(&id).await?;
     let shown = format!("{HERE}/{id}");
     Ok(see(&where_allowed(&call, Scope::JobsRead, shown)?))
 }

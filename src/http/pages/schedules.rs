@@ -4,9 +4,9 @@ use askama::Template;
 use axum::{http::StatusCode, response::Response};
 
 use super::shell::{Badge, Moment, Shell, Tone, page};
-use crate::{
-    http::{Call, Fault},
-    runtime::schedule::preview,
+use crate::http::{
+    Call, Fault,
+    v1::{all_schedules, schedules::Schedule},
 };
 
 const HERE: &str = "/status/schedules";
@@ -19,19 +19,14 @@ struct Page {
 }
 
 struct Row {
-    name: String,
-    description: String,
-    kind: String,
-    cron: String,
-    timezone: String,
-    is_paused: bool,
+    it: Schedule,
     next: Option<Moment>,
     last: Option<Last>,
 }
 
 /// The newest fire.
 struct Last {
-    at: Moment,
+    at: Option<Moment>,
     decision: String,
     job_id: Option<String>,
 }
@@ -60,28 +55,16 @@ impl Last {
 }
 
 pub(super) async fn list(call: Call) -> Result<Response, Fault> {
-    let api = &call.api;
-    let said = api.store.paused_schedules().await?;
-    let mut fires = api.store.last_fires().await?;
-    let now = api.now();
-    let rows = api.schedules.iter().map(|schedule| {
-        let next = preview(schedule, now, 1).pop();
-        let last = fires.remove(&schedule.name).map(|last| Last {
-            at: Moment::micros(last.fire_time, now),
+    let now = call.api.now();
+    let schedules = all_schedules(&call.api).await?.into_iter();
+    let rows = schedules.map(|mut it| Row {
+        next: it.next.map(|next| Moment::of(next, now)),
+        last: it.last.take().map(|last| Last {
+            at: last.at.map(|at| Moment::of(at, now)),
             decision: last.decision,
             job_id: last.job_id,
-        });
-        Row {
-            name: schedule.name.clone(),
-            description: schedule.description.clone(),
-            kind: schedule.kind.clone(),
-            cron: schedule.cron.clone(),
-            timezone: schedule.timezone.clone(),
-            // An operator's word counts more than the file's.
-            is_paused: said.get(&schedule.name).copied().unwrap_or(schedule.paused),
-            next: next.map(|next| Moment::of(next.fire_time, now)),
-            last,
-        }
+        }),
+        it,
     });
     let shown = Page {
         schedules: rows.collect(),

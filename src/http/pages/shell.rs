@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
+use indicatif::HumanCount;
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
@@ -222,15 +223,7 @@ pub(super) fn tone_of_verdict(verdict: &str) -> Tone {
 
 /// A number with its thousands apart.
 pub(super) fn grouped(number: impl TryInto<u64>) -> String {
-    let digits = number.try_into().unwrap_or(0).to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number.try_into().unwrap_or(0)).to_string()
 }
 
 /// A page as it is sent.

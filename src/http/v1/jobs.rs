@@ -18,7 +18,6 @@ use crate::{
         Answer, Call, Doc, Fault, Param, ParamKind, Place, Route, Rule, body::json, kinds,
         route::handler,
     },
-    operators::Desk,
     state::jobs::{Filter, JobView, State},
 };
 
@@ -252,13 +251,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn list(call: Call) -> Result<Response, Fault> {
-    let state = match call.parameter("state") {
-        None => None,
-        Some(name) => {
-            let found = State::ALL.into_iter().find(|state| state.name() == name);
-            Some(found.ok_or_else(|| Fault::bad_request("there is no such state of jobs"))?)
-        }
-    };
+    let state = wanted_state(&call)?;
     let limit = limit(&call)?;
     let filter = Filter {
         states: state.into_iter().collect(),
@@ -278,15 +271,30 @@ async fn list(call: Call) -> Result<Response, Fault> {
     Ok(json(StatusCode::OK, &Jobs { jobs, has_more }))
 }
 
-async fn find(call: &Call) -> Result<Job, Fault> {
+/// The state that the query asks for; none where any will do.
+pub(in crate::http) fn wanted_state(call: &Call) -> Result<Option<State>, Fault> {
+    let Some(name) = call.parameter("state") else {
+        return Ok(None);
+    };
+    let found = State::ALL.into_iter().find(|state| state.name() == name);
+    found
+        .map(Some)
+        .ok_or_else(|| Fault::bad_request("there is no such state of jobs"))
+}
+
+/// The job whose id stands in the path, as far as the operator may read it.
+pub(in crate::http) async fn find_job(call: &Call) -> Result<JobView, Fault> {
     let job = call.api.store.job(call.placeholder("id")).await?;
-    let mut job = job.ok_or_else(|| Fault::not_found("there is no such job"))?;
+    let mut job = job.ok_or_else(|| {
+        Fault::not_found("there is no such job; those that succeeded are kept for some days only")
+    })?;
     kinds::redact(call.operator()?, &mut job);
-    Ok(job.into())
+    Ok(job)
 }
 
 async fn show(call: Call) -> Result<Response, Fault> {
-    Ok(json(StatusCode::OK, &find(&call).await?))
+    let job = find_job(&call).await?;
+    Ok(json(StatusCode::OK, &Job::from(job)))
 }
 
 async fn enqueue(call: Call) -> Result<Response, Fault> {
@@ -297,12 +305,7 @@ async fn enqueue(call: Call) -> Result<Response, Fault> {
     let job = call.api.registry.new_job(&new.kind, payload, &source);
     let job =
         job.map_err(|refusal| Fault::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.to_string()))?;
-    let pen = pen(&call)?;
-    let desk = Desk {
-        store: &call.api.store,
-        scribe: pen.scribe(),
-    };
-    let queued = desk.enqueue(&job).await?;
+    let queued = pen(&call)?.desk(&call).enqueue(&job).await?;
     let answer = Queued {
         id: queued.id,
         new: queued.is_new,
@@ -311,24 +314,14 @@ async fn enqueue(call: Call) -> Result<Response, Fault> {
 }
 
 async fn cancel(call: Call) -> Result<Response, Fault> {
-    let id = find(&call).await?.id;
-    let pen = pen(&call)?;
-    let desk = Desk {
-        store: &call.api.store,
-        scribe: pen.scribe(),
-    };
-    desk.cancel(&id).await?;
+    let id = find_job(&call).await?.id;
+    pen(&call)?.desk(&call).cancel(&id).await?;
     show(call).await
 }
 
 async fn retry(call: Call) -> Result<Response, Fault> {
-    let Job { id, kind, .. } = find(&call).await?;
+    let JobView { id, kind, .. } = find_job(&call).await?;
     kinds::permit(call.operator()?, &kind)?;
-    let pen = pen(&call)?;
-    let desk = Desk {
-        store: &call.api.store,
-        scribe: pen.scribe(),
-    };
-    desk.retry(&id).await?;
+    pen(&call)?.desk(&call).retry(&id).await?;
     show(call).await
 }

@@ -10,9 +10,15 @@ pub mod trails;
 use jiff::Timestamp;
 use schemars::{Schema, SchemaGenerator};
 
-pub(in crate::http) use self::{erasures::office, reports::rendered, trails::check_keys};
+pub(in crate::http) use self::{
+    erasures::office,
+    jobs::{find_job, wanted_state},
+    reports::rendered,
+    schedules::all_schedules,
+    trails::check_keys,
+};
 use super::{Answer, Call, Fault, Param, ParamKind, Place, Route};
-use crate::{anchor, checkpoint::note::SecretKey, ledger::Scribe};
+use crate::{anchor, checkpoint::note::SecretKey, ledger::Scribe, operators::Desk};
 
 /// What lists show at most.
 const MAX_LIMIT: i64 = 1000;
@@ -77,7 +83,15 @@ pub(in crate::http) struct Pen {
 }
 
 impl Pen {
-    pub(in crate::http) fn scribe(&self) -> Option<Scribe<'_>> {
+    /// Where the operator's orders about jobs are taken.
+    pub(in crate::http) fn desk<'a>(&'a self, call: &'a Call) -> Desk<'a> {
+        Desk {
+            store: &call.api.store,
+            scribe: self.scribe(),
+        }
+    }
+
+    fn scribe(&self) -> Option<Scribe<'_>> {
         Some(Scribe {
             origin: &self.origin,
             key: self.key.as_ref()?,

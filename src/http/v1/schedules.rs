@@ -11,8 +11,9 @@ use serde::Serialize;
 use super::{answer, at};
 use crate::{
     config::Scope,
-    http::{Call, Doc, Fault, Route, Rule, body::json, route::handler},
+    http::{Call, Doc, Fault, Route, Rule, api::Api, body::json, route::handler},
     runtime::schedule::preview,
+    state::StateError,
 };
 
 /// All schedules.
@@ -77,7 +78,12 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn list(call: Call) -> Result<Response, Fault> {
-    let api = &call.api;
+    let schedules = all_schedules(&call.api).await?;
+    Ok(json(StatusCode::OK, &Schedules { schedules }))
+}
+
+/// All schedules as they stand, by name.
+pub(in crate::http) async fn all_schedules(api: &Api) -> Result<Vec<Schedule>, StateError> {
     let said = api.store.paused_schedules().await?;
     let mut fires = api.store.last_fires().await?;
     let now = api.now();
@@ -100,6 +106,5 @@ async fn list(call: Call) -> Result<Response, Fault> {
             last,
         }
     });
-    let schedules = schedules.collect();
-    Ok(json(StatusCode::OK, &Schedules { schedules }))
+    Ok(schedules.collect())
 }

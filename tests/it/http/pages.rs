@@ -106,6 +106,10 @@ async fn guesses_are_counted(state: TestStore) {
     assert_eq!(answered.header("content-type"), "text/html; charset=utf-8");
     // Whoever is in stays in, though somebody guesses from behind the same address.
     assert_eq!(server.look(&browser, "/status").await.status, 200);
+    let style = server.ask("GET", "/status/style.css", &[], "").await;
+    assert_eq!(style.status, 200);
+    let stranger = server.ask("GET", "/status", &[], "").await;
+    assert_eq!(stranger.status, 429);
 }
 
 /// What verifications of all trails said before a trail was there is not about it, and what cannot be read says nothing.
