@@ -44,6 +44,8 @@ pub mod ledger;
 #[cfg(feature = "cli")]
 pub mod metrics;
 #[cfg(feature = "cli")]
+pub mod notify;
+#[cfg(feature = "cli")]
 pub mod objects;
 #[cfg(feature = "cli")]
 pub mod operators;

@@ -13,6 +13,7 @@ mod http;
 mod jobs;
 mod layers;
 mod nearest;
+mod notify;
 mod objects;
 mod read;
 mod ring;
@@ -38,6 +39,7 @@ pub use jobs::{Jobs, Kind};
 pub use layers::Loaded;
 pub(crate) use layers::read_bounded;
 pub use nearest::nearest;
+pub use notify::{Channel, Notify};
 pub use objects::{LockMode, Objects};
 pub use ring::KeyConfig;
 pub use secret::Secret;
@@ -85,6 +87,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// The HTTP interface.
     pub http: Http,
+    /// Who is told when something is wrong.
+    pub notify: Notify,
     /// Logging.
     pub log: Log,
 }
@@ -196,6 +200,7 @@ impl Config {
         broken.extend(self.keys.validate());
         broken.extend(self.consent.validate());
         broken.extend(self.http.validate());
+        broken.extend(self.notify.validate());
         broken.extend(self.log.validate());
         broken
     }
