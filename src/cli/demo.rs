@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -65,8 +66,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         .unwrap_or_else(|| std::env::temp_dir().join("trailkeeper-demo"));
     let directory = std::path::absolute(&directory).map_err(Failure::could_not_check)?;
     let sample = directory.join("trailkeeper-demo.db");
-    demo::make_sample(&sample, Clock.now()).map_err(Failure::could_not_check)?;
-    let demo = configure(&directory, &sample, arguments.once).map_err(Failure::could_not_check)?;
+    let now = Clock.now();
+    demo::make_sample(&sample, now).map_err(Failure::could_not_check)?;
+    let demo =
+        configure(&directory, &sample, now, arguments.once).map_err(Failure::could_not_check)?;
     print(|out| {
         writeln!(
             out,
@@ -109,7 +112,7 @@ struct Demo {
 
 /// Writes the configuration, so that every other command can be tried on the sample as well; what an earlier demo did is
 /// forgotten.
-fn configure(directory: &Path, sample: &Path, once: bool) -> anyhow::Result<Demo> {
+fn configure(directory: &Path, sample: &Path, now: Timestamp, once: bool) -> anyhow::Result<Demo> {
     let state = directory.join("state");
     if state.join("trailkeeper.db").exists() {
         std::fs::remove_dir_all(&state).context("cannot clear an earlier demo's state")?;
@@ -128,6 +131,10 @@ fn configure(directory: &Path, sample: &Path, once: bool) -> anyhow::Result<Demo
     let mut ring = toml::Table::new();
     ring.insert("id".to_owned(), "demo".into());
     ring.insert("file".to_owned(), key.display().to_string().into());
+    ring.insert(
+        "not_before".to_owned(),
+        demo::key_since(now).to_string().into(),
+    );
     qwed.insert("keys".to_owned(), vec![toml::Value::from(ring)].into());
     let mut metrics = toml::Table::new();
     let usual = Config::default().metrics.listen;

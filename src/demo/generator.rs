@@ -48,6 +48,8 @@ const WORDS: [&str; 24] = [
 
 /// 2026-01-01 UTC in microseconds.
 const START: i64 = 1_767_225_600_000_000;
+/// Microseconds from one entry to the next, on average.
+const PACE: i64 = 1_000_000;
 const USERS_PER_ORGANIZATION: i64 = 20;
 
 /// QWED's tables as far as we look at them, as its own `create_db_and_tables` makes them.
@@ -105,6 +107,8 @@ pub struct Generator {
     unsigned: i64,
     next_id: i64,
     time: i64,
+    /// Microseconds from one entry to the next, about; see [`Generator::spread`].
+    pace: i64,
 }
 
 impl Generator {
@@ -121,12 +125,19 @@ impl Generator {
             unsigned: 0,
             next_id: 1,
             time: START,
+            pace: PACE,
         }
     }
 
     /// Makes the first `entries` of organisation 1 without hash or signature, as QWED's API once wrote them.
     pub fn leave_unsigned(&mut self, entries: i64) {
         self.unsigned = entries;
+    }
+
+    /// Spreads the next `entries` over the time from `from` to about `until`, in microseconds since 1970, instead of a second each.
+    pub fn spread(&mut self, from: i64, until: i64, entries: i64) {
+        self.time = from;
+        self.pace = (until - from) / entries.max(1);
     }
 
     fn words(&mut self, count: usize) -> String {
@@ -216,7 +227,7 @@ impl Generator {
         while organization_id < self.organizations && self.random.bool() {
             organization_id += 1;
         }
-        self.time += self.random.i64(1..2_000_000);
+        self.time += self.random.i64(1..2 * PACE) * self.pace / PACE;
         let query = self.words(14);
         let result = self.result(&query);
         let raw_llm_output = (self.random.u8(..10) >= 4).then(|| self.words(60));

@@ -2,10 +2,11 @@
 
 pub mod generator;
 mod keys;
+mod surroundings;
 
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use thiserror::Error;
 
@@ -53,6 +54,16 @@ pub const SUBJECT_ORGANIZATION: i64 = 1;
 pub const SUBJECT: i64 = 103;
 
 const ORGANIZATIONS: i64 = 3;
+const ENTRIES: u32 = 3000;
+/// How long before now its entries begin, and about when they end: within what a report covers.
+const BEGINS: SignedDuration = SignedDuration::from_hours(24 * 60);
+const ENDS: SignedDuration = SignedDuration::from_hours(24);
+
+/// Since when the sample's key is in use, if the sample is made at `now`.
+#[must_use]
+pub fn key_since(now: Timestamp) -> Timestamp {
+    now - BEGINS
+}
 
 /// Marks a sample as such in the file's header (`PRAGMA application_id`), so that nothing else is ever replaced.
 const APPLICATION_ID: i32 = 0x746b_6470;
@@ -73,7 +84,8 @@ pub fn remove_newest(path: &Path) -> rusqlite::Result<usize> {
 }
 
 /// Makes a database of three organisations with a few thousand entries at `path`, replacing a sample that is there, and
-/// tampers with one entry as [`TAMPERING`] says. Its API keys are those of [`KEYS`] as of `now`; all else is the same each time.
+/// tampers with one entry as [`TAMPERING`] says. Its entries are of the two months before `now`, and its API keys those of [`KEYS`];
+/// but for these times it is the same each time.
 ///
 /// # Errors
 /// If the file cannot be written, or is there and no sample.
@@ -98,10 +110,14 @@ pub fn make_sample(path: &Path, now: Timestamp) -> Result<(), DemoError> {
     let mut generator = Generator::new(Key::new("demo", KEY.as_bytes()), ORGANIZATIONS, 1);
     generator.leave_unsigned(12);
     let mut writer = SqliteWriter::create(path)?;
-    writer.write(&mut generator, 3000)?;
+    let micros = |at: Timestamp| at.as_microsecond();
+    let (begin, end) = (micros(key_since(now)), micros(now - ENDS));
+    generator.spread(begin, end, ENTRIES.into());
+    writer.write(&mut generator, ENTRIES.into())?;
     let connection = Connection::open(path)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     keys::add(&connection, ORGANIZATIONS, now)?;
+    surroundings::add(&connection, ORGANIZATIONS, now)?;
     let flipped: i64 = connection.query_row(
         "SELECT id FROM verificationlog WHERE organization_id = 2 ORDER BY id LIMIT 1 OFFSET 50",
         (),

@@ -205,7 +205,10 @@ async fn pass(
         }
     };
     // A token that was no good for signing in.
-    if matches!(&answer, Err(fault) if fault.status == StatusCode::UNAUTHORIZED) {
+    let status = answer
+        .as_ref()
+        .map_or_else(|fault| fault.status, Response::status);
+    if status == StatusCode::UNAUTHORIZED {
         api.limits.refused(address, now);
     }
     answer

@@ -18,7 +18,7 @@ use super::{
     auth::{Caller, Operator, Visitor},
     pages, qwed, v1,
 };
-use crate::{config::Scope, qwed::caller};
+use crate::{config::Scope, qwed::caller, runtime::registry};
 
 /// Who may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Call {
             .body
             .windows(NUL_ESCAPE.len())
             .any(|it| it == NUL_ESCAPE)
-            && serde_json::from_slice(&self.body).is_ok_and(|value| has_nul(&value))
+            && serde_json::from_slice(&self.body).is_ok_and(|value| registry::has_nul(&value))
         {
             return Err(nul());
         }
@@ -114,17 +114,6 @@ impl Call {
 
 /// How JSON spells U+0000, which cannot stand in it as it is.
 const NUL_ESCAPE: &[u8] = br"\u0000";
-
-fn has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(list) => list.iter().any(has_nul),
-        Value::Object(map) => map
-            .iter()
-            .any(|(key, value)| key.contains('\0') || has_nul(value)),
-        _ => false,
-    }
-}
 
 /// The one character that PostgreSQL's texts cannot hold is refused on either database, and for all routes alike.
 pub(super) fn nul() -> Fault {

@@ -189,13 +189,13 @@ impl Facts {
     }
 }
 
-/// `2026-11-23 12:00 UTC`, from microseconds.
+/// `2026-11-23T12:00:00.25Z`, from microseconds: RFC 3339, as exact as it is known, for values that machines read too.
 #[must_use]
 pub fn time_text(micros: i64) -> String {
-    Timestamp::from_microsecond(micros).map_or_else(|_| "unknown".to_owned(), moment_text)
+    Timestamp::from_microsecond(micros).map_or_else(|_| "unknown".to_owned(), |at| at.to_string())
 }
 
-/// `2026-11-23 12:00 UTC`.
+/// `2026-11-23 12:00 UTC`, for sentences.
 #[must_use]
 pub fn moment_text(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC)

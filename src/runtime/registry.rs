@@ -80,6 +80,20 @@ pub enum Refusal {
     },
 }
 
+/// Whether a text in it, or a name, has the one character that PostgreSQL's `text` cannot hold: a job with it would fail each time
+/// it is tried there.
+#[must_use]
+pub fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(list) => list.iter().any(has_nul),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| key.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
 fn suggestion(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |nearest| {
         format!("; did you mean {nearest:?}?")
@@ -225,6 +239,9 @@ impl<S> Kind<S> {
                 "" => write!(problems, "{separator}{}", error.masked()),
                 place => write!(problems, "{separator}at {place}: {}", error.masked()),
             };
+        }
+        if problems.is_empty() && has_nul(payload) {
+            problems.push_str("it has the character U+0000, which PostgreSQL keeps in no text");
         }
         if problems.is_empty() {
             return Ok(());

@@ -801,6 +801,8 @@ mod demo {
             bytes.len() == 10 && bytes[4] == b'-' && bytes[7] == b'-' && word.starts_with("20")
         };
         let is_time = |word: &str| word.len() > 20 && is_date(&word[..10]) && word.ends_with('Z');
+        // Hashes of entries, which are of other times at each run.
+        let is_head = |word: &str| word.len() == 12 && word.bytes().all(|b| b.is_ascii_hexdigit());
         let is_clock = |word: &str| word.len() == 5 && word.as_bytes()[2] == b':';
         let words = text
             .split_inclusive([' ', '\n', ',', ';', '"'])
@@ -808,6 +810,7 @@ mod demo {
                 let bare = word.trim_end_matches([' ', '\n', ',', ';', '"']);
                 match bare {
                     _ if is_date(bare) => word.replace(bare, "[DATE]"),
+                    _ if is_head(bare) => word.replace(bare, "[HASH]"),
                     _ if is_time(bare) => word.replace(bare, "[TIME]"),
                     _ if is_clock(bare) => word.replace(bare, "[CLOCK]"),
                     _ => word.to_owned(),

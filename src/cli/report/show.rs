@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::soc2::write_report;
@@ -13,7 +14,7 @@ use crate::{
         table::table,
         verify::{Format, print, print_json},
     },
-    report::{facts::time_text, model::Report},
+    report::{facts::moment_text, model::Report},
     state::reports::ReportRow,
 };
 
@@ -42,9 +43,9 @@ struct Listed {
     id: String,
     kind: String,
     organization_id: i64,
-    period_start: String,
-    period_end: String,
-    generated_at: String,
+    period_start: Timestamp,
+    period_end: Timestamp,
+    generated_at: Timestamp,
     pass: i64,
     fail: i64,
     unknown: i64,
@@ -61,9 +62,9 @@ impl From<ReportRow> for Listed {
             id: row.id,
             kind: row.kind,
             organization_id: row.organization_id,
-            period_start: time_text(row.period_start),
-            period_end: time_text(row.period_end),
-            generated_at: time_text(row.generated_at),
+            period_start: moment(row.period_start),
+            period_end: moment(row.period_end),
+            generated_at: moment(row.generated_at),
             pass,
             fail,
             unknown,
@@ -73,6 +74,11 @@ impl From<ReportRow> for Listed {
             job_id: row.job_id,
         }
     }
+}
+
+/// A time that our own database holds, which writes none that is out of range.
+fn moment(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or_default()
 }
 
 pub(super) fn list(arguments: &List) -> Result<Exit, Failure> {
@@ -95,8 +101,13 @@ pub(super) fn list(arguments: &List) -> Result<Exit, Failure> {
                 [
                     it.id.as_str().into(),
                     it.organization_id.to_string().into(),
-                    format!("{} to {}", it.period_start, it.period_end).into(),
-                    it.generated_at.as_str().into(),
+                    format!(
+                        "{} to {}",
+                        moment_text(it.period_start),
+                        moment_text(it.period_end)
+                    )
+                    .into(),
+                    moment_text(it.generated_at).into(),
                     format!("{} pass, {} fail, {} unknown", it.pass, it.fail, it.unknown).into(),
                 ]
             };

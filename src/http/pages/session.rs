@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{
     form::Form,
-    shell::{HOME, home_of},
+    shell::{HOME, fault, home_of},
 };
 use crate::{
     http::{
@@ -66,13 +66,13 @@ pub(super) async fn sign_in(call: Call) -> Result<Response, Fault> {
     let api = &call.api;
     let now = api.now();
     let token = Zeroizing::new(form.get("token").unwrap_or_default().trim().to_owned());
-    let unknown = || {
-        Fault::new(
-            StatusCode::UNAUTHORIZED,
-            "the token is not known, or its time is over",
-        )
+    let next = form.get("next").unwrap_or_default();
+    let Some(operator) = api.tokens.find(&token, now) else {
+        let detail = "the token is not known, or its time is over";
+        let unknown = Fault::new(StatusCode::UNAUTHORIZED, detail);
+        // The form once more, which has not forgotten where they want to go.
+        return Ok(fault(&unknown, &call.caller, next));
     };
-    let operator = api.tokens.find(&token, now).ok_or_else(unknown)?;
     let mut secret = Zeroizing::new([0; 32]);
     getrandom::fill(secret.as_mut())
         .map_err(|error| Fault::failed("there is no randomness", &anyhow::anyhow!("{error}")))?;
@@ -88,7 +88,6 @@ pub(super) async fn sign_in(call: Call) -> Result<Response, Fault> {
         .await?;
     tracing::info!(operator = operator.name, "signed in to the status page");
     // Only to pages of ours.
-    let next = form.get("next").unwrap_or_default();
     let is_ours = next == HOME
         || next
             .strip_prefix(HOME)

@@ -85,9 +85,9 @@ pub(super) fn control(facts: &Facts) -> Control {
             json!(it.key_id),
             json!(it.status),
             json!(it.age_days),
-            json!(it.created_at.map(moment_text)),
-            json!(it.last_used_at.map(moment_text)),
-            json!(it.expires_at.map(moment_text)),
+            json!(it.created_at.map(|at| at.to_string())),
+            json!(it.last_used_at.map(|at| at.to_string())),
+            json!(it.expires_at.map(|at| at.to_string())),
             json!(it.owner_id),
             json!(if it.status == KeyStatus::Ok {
                 ""

@@ -82,7 +82,7 @@ pub(super) fn control(facts: &Facts) -> Control {
     let row = |it: &crate::ledger::Entry| -> Vec<Value> {
         vec![
             json!(it.number),
-            json!(moment_text(it.at)),
+            json!(it.at.to_string()),
             it.detail["passed"].clone(),
             it.detail["manifest"].clone(),
             it.detail["rows"].clone(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Draft, count, integer, text};
 use crate::{
     report::{
-        facts::{Facts, moment_text},
+        facts::Facts,
         model::{Chart, ChartKind, Control, Origin, Series},
     },
     reviews::Event,
@@ -83,7 +83,7 @@ pub(super) fn control(facts: &Facts) -> Control {
                 json!(it.event_type),
                 json!(it.severity),
                 json!(it.security_layer),
-                json!(it.timestamp.map(moment_text)),
+                json!(it.timestamp.map(|at| at.to_string())),
             ]
         };
         let rows = reviewed.listed.iter().map(row).collect();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Draft, count};
 use crate::report::{
-    facts::{Facts, moment_text},
+    facts::Facts,
     model::{Control, Origin},
 };
 
@@ -27,13 +27,13 @@ pub(super) fn control(facts: &Facts) -> Control {
         draft.measure(
             "ledger_from",
             "The first was made at",
-            json!(report.from.map(moment_text)),
+            json!(report.from.map(|at| at.to_string())),
             None,
         );
         draft.measure(
             "ledger_to",
             "The newest was made at",
-            json!(report.to.map(moment_text)),
+            json!(report.to.map(|at| at.to_string())),
             None,
         );
         let wrong = report.findings.len() as u64;
@@ -73,7 +73,7 @@ pub(super) fn control(facts: &Facts) -> Control {
         let row = |it: &crate::ledger::Entry| -> Vec<Value> {
             vec![
                 json!(it.number),
-                json!(moment_text(it.at)),
+                json!(it.at.to_string()),
                 json!(it.actor),
                 it.detail["sha256"].clone(),
             ]

@@ -51,7 +51,7 @@ fn backup(facts: &Facts, draft: &mut Draft) {
         return;
     };
     if answer.rows.is_empty() {
-        draft.fails("There is no backup.");
+        draft.fails("No backup was made before the end of the period.");
         return;
     }
     let made_at = answer.number(1);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Draft;
 use crate::report::{
-    facts::{Facts, SigningKey, moment_text},
+    facts::{Facts, SigningKey},
     model::{Control, Origin},
 };
 
@@ -68,8 +68,8 @@ pub(super) fn control(facts: &Facts) -> Control {
         vec![
             json!(key.id),
             json!(key.weakness),
-            json!(key.since.map(moment_text)),
-            json!(key.until.map(moment_text)),
+            json!(key.since.map(|at| at.to_string())),
+            json!(key.until.map(|at| at.to_string())),
             json!(signed),
         ]
     };

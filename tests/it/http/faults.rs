@@ -7,7 +7,7 @@ use trailkeeper::{
     state::jobs::Ending,
 };
 
-use super::{Answered, Server};
+use super::{Answered, Server, token};
 use crate::{
     state::faults::{WAYS, claim, finish},
     support::store::{TestStore, job},
@@ -17,6 +17,7 @@ crate::on_both![
     queueing_is_broken,
     cancelling_is_broken,
     trying_again_is_broken,
+    signing_in_and_out_is_broken,
 ];
 
 async fn order(server: &Server, path: &str, body: &str) -> Answered {
@@ -145,5 +146,45 @@ async fn trying_again_is_broken(state: TestStore) {
         // It would be claimed as the next parent.
         let all = claim(&server.state.store).await.expect("claim");
         assert_eq!(all.len(), 1, "{way:?}");
+    }
+}
+
+/// Nobody is told to be in who is not, nor to be out who is in.
+async fn signing_in_and_out_is_broken(state: TestStore) {
+    let server = Server::start(state).await;
+    let right = format!("token={}", token(Scope::Read));
+    let sessions = async || server.state.number("SELECT count(*) FROM session").await;
+    for way in WAYS {
+        let before = sessions().await;
+        fault::set("sign in", way, 1);
+        let answered = server.ask("POST", "/status/sign-in", &[], &right).await;
+        assert_eq!(fault::left("sign in"), 0);
+        assert_eq!(
+            (answered.status, answered.header("set-cookie")),
+            (503, ""),
+            "{way:?}"
+        );
+        // One that nobody has the secret of ends by itself.
+        let there = i64::from(way == Way::FailedButPersisted);
+        assert_eq!(sessions().await - before, there, "{way:?}");
+
+        let browser = server.sign_in(&token(Scope::Read)).await;
+        let cookie = [("cookie", browser.cookie.as_str())];
+        let form = format!("csrf={}", browser.csrf);
+        fault::set("sign out", way, 1);
+        let answered = server.ask("POST", "/status/sign-out", &cookie, &form).await;
+        assert_eq!(fault::left("sign out"), 0);
+        assert_eq!(
+            (answered.status, answered.header("set-cookie")),
+            (503, ""),
+            "{way:?}"
+        );
+        let seen = server.ask("GET", "/status", &cookie, "").await.status;
+        let still = if way == Way::FailedButPersisted {
+            401
+        } else {
+            200
+        };
+        assert_eq!(seen, still, "{way:?}");
     }
 }

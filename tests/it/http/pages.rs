@@ -78,9 +78,16 @@ async fn whoever_signs_in_gets_where_they_wanted(state: TestStore) {
 
     for wrong in ["", "x", "trailkeeper_test_gone"] {
         let answered = server
-            .ask("POST", "/status/sign-in", &[], &format!("token={wrong}"))
+            .ask(
+                "POST",
+                "/status/sign-in",
+                &[],
+                &format!("token={wrong}&next=/status/keys"),
+            )
             .await;
         assert_eq!(answered.status, 401, "{wrong}");
+        let next = r#"name="next" value="/status/keys""#;
+        assert!(answered.body.contains(next), "{}", answered.body);
         assert!(
             answered.body.contains("the token is not known"),
             "{}",

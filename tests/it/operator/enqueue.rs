@@ -111,6 +111,8 @@ fn what_does_not_fit_is_refused_in_one_line() {
                 r#"{"nmae": "x", "sleep_ms": "long"}"#,
             ],
             &["enqueue", "probe", "--payload", "{"],
+            // A job that PostgreSQL could not do, however often it is tried.
+            &["enqueue", "probe", "--payload", r#"{"name": "a\u0000b"}"#],
             &["enqueue", "probe", "--payload", missing],
             &["jobs", "show", "ffffffff"],
             &["jobs", "retry", "ab"],
