@@ -25,6 +25,7 @@ mod keygen;
 mod ledger;
 mod letters;
 mod migrate;
+mod notify;
 mod progress;
 mod report;
 mod run;
@@ -143,6 +144,8 @@ enum Command {
     Dead(dead::Arguments),
     /// List the kinds of jobs, or print the JSON Schema of a kind's payload
     Schema(schema::Arguments),
+    /// Look at channels of notifications, and try one
+    Notify(notify::Arguments),
     /// Make tokens for operators of the HTTP interface
     Token(token::Arguments),
     /// Bring the tables of the state database up to date
@@ -189,6 +192,7 @@ pub fn run() -> ExitCode {
         Command::Jobs(arguments) => jobs::run(&arguments),
         Command::Dead(arguments) => dead::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Notify(arguments) => notify::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Migrate(input) => migrate::run(&input),
         Command::Export(arguments) => export::run(&arguments),

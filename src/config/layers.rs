@@ -15,7 +15,7 @@ use super::{
     error::{Invalid, Place, Problem, ProblemKind, Problems},
     schema::{Schema, Shape, join},
     strict,
-    tree::{self, Node, Tree},
+    tree::{self, Node, Plain, Tree},
     variables,
 };
 
@@ -165,12 +165,62 @@ impl Secrets<'_> {
                         self.fill(&join(path, key), node, below);
                     }
                 }
+                Shape::List(Some(item)) => self.fill_list(&join(path, key), item, key, tree),
                 Shape::Text {
                     is_secret: true, ..
                 } => self.fill_one(path, key, tree),
                 _ => {}
             }
         }
+    }
+
+    /// The same in each table of a list, which is a value of one place.
+    fn fill_list(&mut self, path: &str, item: &Value, key: &str, tree: &mut Tree) {
+        let Shape::Table(table) = self.schema.shape(item) else {
+            return;
+        };
+        let Some(Node::Leaf(value, place)) = tree.get(key) else {
+            return;
+        };
+        let (mut list, place) = (Plain::from(toml::Value::clone(value)), place.clone());
+        let elements = list.as_array_mut().into_iter().flatten();
+        for (index, element) in elements.enumerate() {
+            let Some(element) = element.as_table_mut() else {
+                continue;
+            };
+            for (key, node) in &table.keys {
+                if self.schema.is_secret(node) {
+                    self.fill_element(&format!("{path}[{index}]"), key, element, &place);
+                }
+            }
+        }
+        tree.insert(key.to_owned(), Node::Leaf(list, place));
+    }
+
+    fn fill_element(&mut self, path: &str, key: &str, element: &mut toml::Table, place: &Place) {
+        let set = |key: &str| {
+            let text = element.get(key).and_then(toml::Value::as_str);
+            text.filter(|text| !text.is_empty())
+        };
+        let name = format!("{key}_file");
+        let Some(file) = set(&name) else {
+            return;
+        };
+        let problem = match set(key) {
+            Some(_) => format!("and {} are both set; set one of them", join(path, key)),
+            None => match secret(Path::new(file)) {
+                Ok(secret) => {
+                    element.insert(key.to_owned(), secret.into());
+                    return;
+                }
+                Err(problem) => format!("{file:?} {problem}"),
+            },
+        };
+        self.problems.push(Problem {
+            place: place.clone(),
+            key: join(path, &name),
+            kind: ProblemKind::Invalid(problem),
+        });
     }
 
     fn fill_one(&mut self, path: &str, key: &str, tree: &mut Tree) {

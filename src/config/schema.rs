@@ -119,6 +119,18 @@ impl Schema {
         }
     }
 
+    /// Whether it is a text that must not be shown.
+    pub(super) fn is_secret(&self, node: &Value) -> bool {
+        let shape = self.shape(node);
+        matches!(
+            shape,
+            Shape::Text {
+                is_secret: true,
+                ..
+            }
+        )
+    }
+
     fn either<'s>(&'s self, node: &'s Value, alternatives: &'s [Value]) -> Shape<'s> {
         let mut some = alternatives
             .iter()

@@ -62,13 +62,25 @@ impl From<&str> for Secret {
 }
 
 impl fmt::Display for Secret {
-    /// A URL without its password and without options that could hold one; anything else as `***`.
+    /// A URL without its password and without options that could hold one, one of HTTP also without its path, which is all that
+    /// protects an incoming webhook; anything else as `***`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return Ok(());
         }
         match self.0.trim().split_once("://") {
-            Some((scheme, rest)) if is_scheme(scheme) => write!(f, "{scheme}://{}", masked(rest)),
+            Some((scheme, rest)) if is_scheme(scheme) => {
+                let shown = masked(rest);
+                let is_http = ["http", "https"]
+                    .iter()
+                    .any(|it| scheme.eq_ignore_ascii_case(it));
+                match shown.split_once(['/', '?']) {
+                    Some((host, path)) if is_http && !path.is_empty() => {
+                        write!(f, "{scheme}://{host}/{MASK}")
+                    }
+                    _ => write!(f, "{scheme}://{shown}"),
+                }
+            }
             _ => f.write_str(MASK),
         }
     }
@@ -164,6 +176,12 @@ mod tests {
             ("postgresql://db/q?password=hun:ter2@x", "postgresql://***"),
             ("postgresql:///q?hunter2", "postgresql:///q?***"),
             ("sqlite:////var/lib/a@b:c.db", "sqlite:////var/lib/a@b:c.db"),
+            (
+                "https://hooks.example.com/services/hunter2",
+                "https://hooks.example.com/***",
+            ),
+            ("https://host?hunter2", "https://host/***"),
+            ("https://host/", "https://host/"),
             (
                 "amqps://t:hunter2@mq/%2f?heartbeat=9",
                 "amqps://t:***@mq/%2f?heartbeat=9",

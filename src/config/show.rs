@@ -88,16 +88,32 @@ fn values(
     Value::Object(pairs.collect())
 }
 
-/// The value, masked if it may be a secret.
+/// The value, with all masked in it that may be a secret.
 fn shown(schema: &Schema, table: &Value, key: &str, value: &toml::Value) -> toml::Value {
-    let shape = child_of(schema, table, key).map(|node| schema.shape(node));
-    match (shape, value) {
+    match child_of(schema, table, key) {
+        Some(node) => masked(schema, node, value),
+        None => value.clone(),
+    }
+}
+
+/// Lists are values as a whole, with tables in them that have secrets of their own.
+fn masked(schema: &Schema, node: &Value, value: &toml::Value) -> toml::Value {
+    match (schema.shape(node), value) {
         (
-            Some(Shape::Text {
+            Shape::Text {
                 is_secret: true, ..
-            }),
+            },
             toml::Value::String(text),
         ) => toml::Value::String(Secret::new(text.as_str()).to_string()),
+        (Shape::List(Some(item)), toml::Value::Array(values)) => {
+            let values = values.iter().map(|value| masked(schema, item, value));
+            toml::Value::Array(values.collect())
+        }
+        (Shape::Table(_), toml::Value::Table(values)) => {
+            let values = values.iter();
+            let shown = |(key, value): (&String, _)| (key.clone(), shown(schema, node, key, value));
+            toml::Value::Table(values.map(shown).collect())
+        }
         _ => value.clone(),
     }
 }

@@ -1,7 +1,7 @@
 //! Values with the places that they come from, and how layers of them are laid over one another.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 use zeroize::Zeroize;
 
@@ -29,6 +29,12 @@ impl Deref for Plain {
 
     fn deref(&self) -> &toml::Value {
         &self.0
+    }
+}
+
+impl DerefMut for Plain {
+    fn deref_mut(&mut self) -> &mut toml::Value {
+        &mut self.0
     }
 }
 

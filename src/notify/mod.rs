@@ -4,6 +4,10 @@
 //! so that a worker that dies between a verdict and its message tells it after its restart. A change of such a state is written
 //! together with one *notice* for each channel that is to hear of it ([`Notice`]); notices are sent from there, at least once.
 
+mod channel;
+mod guard;
+mod http;
 mod notice;
 
+pub use channel::{KEEP_FOR, Prospect, SendError, Sender, SetupError, test_notice};
 pub use notice::{Alert, Moment, Notice, Severity};
