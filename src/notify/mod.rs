@@ -3,7 +3,13 @@
 //! What is told are *alerts*: states that are on or off ([`Alert`]), found in the state database and not in what just happened,
 //! so that a worker that dies between a verdict and its message tells it after its restart. A change of such a state is written
 //! together with one *notice* for each channel that is to hear of it ([`Notice`]); notices are sent from there, at least once.
+//!
+//! ```text
+//! facts ──▶ judge ──▶ alert ──▶ notices (routes) ──▶ receivers
+//! watch::gather       one transaction                dispatch
+//! ```
 
 mod notice;
+pub mod rules;
 
 pub use notice::{Alert, Moment, Notice, Severity};

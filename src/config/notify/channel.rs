@@ -10,3 +10,12 @@ pub struct Channel {
     /// Its name, by which routes and metrics know it.
     pub name: String,
 }
+
+impl Channel {
+    /// Whether it wants an alert again and again for as long as it goes on, as an Alertmanager does, which takes it for ended otherwise.
+    /// Such a channel has limits and reminders of its own.
+    #[must_use]
+    pub fn resends(&self) -> bool {
+        false
+    }
+}
