@@ -108,7 +108,12 @@ impl Service {
             job_states: State::ALL.map(State::name).to_vec(),
             schedules: schedules.iter().map(|it| it.name.as_str()).collect(),
             routes: routes.iter().flatten().map(Route::seen).collect(),
-            channels: config.notify.channels.iter().map(|it| it.name.as_str()).collect(),
+            channels: config
+                .notify
+                .channels
+                .iter()
+                .map(|it| it.name.as_str())
+                .collect(),
         });
         let interface = match config.http.address() {
             None => None,
