@@ -21,6 +21,7 @@ use crate::{
     jobs::{self, Services},
     ledger::Scribe,
     metrics::{Metrics, Start},
+    notify::{self, Notifier},
     qwed::url::DatabaseUrl,
     runtime::{
         amqp::{
@@ -42,6 +43,8 @@ const RETRY_EVERY: Duration = Duration::from_secs(2);
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 /// How long a start waits for what the database knows.
 const FIRST_SAMPLE: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for messages about alerts that are being sent.
+const LAST_MESSAGES: Duration = Duration::from_secs(10);
 /// How often numbers of the bridge are passed on to Prometheus.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
@@ -285,6 +288,16 @@ impl Service {
             });
             (consuming, publishing)
         });
+        let notifying = (!self.config.notify.channels.is_empty()).then(|| {
+            let notifier = notifier(
+                &self.config,
+                &self.store,
+                &self.metrics,
+                self.services.clock,
+            );
+            let drain = worker_settings(&self.config).drain.min(LAST_MESSAGES);
+            tokio::spawn(notifier.run(flush.clone(), drain))
+        });
         let mut ticker = scheduler
             .start()
             .await
@@ -314,6 +327,9 @@ impl Service {
         flush.cancel();
         if let Some((consuming, publishing)) = consumer {
             let _ = tokio::join!(consuming, publishing);
+        }
+        if let Some(notifying) = notifying {
+            let _ = notifying.await;
         }
         rest.cancel();
         tasks.close();
@@ -400,6 +416,17 @@ pub fn bridge_settings(config: &Config) -> anyhow::Result<Option<amqp::Settings>
         drop_events_after: Duration::from_secs(u64::from(section.unroutable_event_hours) * 3600),
         ..amqp::Settings::new(section.url.expose())?
     }))
+}
+
+/// What tells people and pagers.
+fn notifier(config: &Config, store: &Store, metrics: &Metrics, clock: Clock) -> Notifier {
+    Notifier::new(
+        store.clone(),
+        config.notify.clone(),
+        notify::receivers(&config.notify),
+        metrics.clone(),
+        Arc::new(move || clock.now()),
+    )
 }
 
 fn health(

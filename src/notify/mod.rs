@@ -9,7 +9,24 @@
 //! watch::gather       one transaction                dispatch
 //! ```
 
+mod dispatch;
 mod notice;
 pub mod rules;
+mod watch;
 
-pub use notice::{Alert, Moment, Notice, Severity};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config;
+
+pub use self::{
+    dispatch::{Failure, MORE_ALERTS, Notifier, Now, Receiver, Retry},
+    notice::{Alert, Moment, Notice, Severity},
+    watch::{facts, judge},
+};
+
+/// The receivers of the configured channels, by their names.
+#[must_use]
+pub fn receivers(_config: &config::Notify) -> BTreeMap<String, Arc<dyn Receiver>> {
+    BTreeMap::new()
+}
