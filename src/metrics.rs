@@ -207,6 +207,16 @@ metrics! {
         /// How the items of the compliance checklist stood when all organisations were last looked at: 1 for the status that holds.
         checklist_items: IntGaugeVec = "trailkeeper_checklist_items" ["item", "status"];
     }
+    "Notifications" {
+        /// Attempts to send messages that came to an end, by channel and result: sent, failed (it is tried again), given_up. Absent where no channels are configured.
+        notifications: IntCounterVec = "trailkeeper_notifications_total" ["channel", "result"];
+        /// Messages that wait to be sent, by channel.
+        notifications_pending: IntGaugeVec = "trailkeeper_notifications_pending" ["channel"];
+        /// How long the oldest message has been waiting to be sent, in seconds, by channel; 0 where none is.
+        notifications_age_seconds: GaugeVec = "trailkeeper_notifications_oldest_seconds" ["channel"];
+        /// Alerts that the worker itself found and that are not over, by severity: info, warning, critical.
+        alerts_firing: IntGaugeVec = "trailkeeper_alerts_firing" ["severity"];
+    }
     "HTTP" {
         /// Requests to the HTTP interface, by route, method and status.
         http_requests: IntCounterVec = "trailkeeper_http_requests_total" ["route", "method", "status"];

@@ -21,6 +21,7 @@ use crate::{
     jobs::{self, Services},
     ledger::Scribe,
     metrics::{Metrics, Start},
+    notify::{self, Notifier},
     qwed::url::DatabaseUrl,
     runtime::{
         amqp::{
@@ -42,6 +43,8 @@ const RETRY_EVERY: Duration = Duration::from_secs(2);
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 /// How long a start waits for what the database knows.
 const FIRST_SAMPLE: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for messages about alerts that are being sent.
+const LAST_MESSAGES: Duration = Duration::from_secs(10);
 /// How often numbers of the bridge are passed on to Prometheus.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
@@ -108,6 +111,12 @@ impl Service {
             job_states: State::ALL.map(State::name).to_vec(),
             schedules: schedules.iter().map(|it| it.name.as_str()).collect(),
             routes: routes.iter().flatten().map(Route::seen).collect(),
+            channels: config
+                .notify
+                .channels
+                .iter()
+                .map(|it| it.name.as_str())
+                .collect(),
         });
         let interface = match config.http.address() {
             None => None,
@@ -220,6 +229,12 @@ impl Service {
             Clock,
             self.metrics.clone(),
         );
+        let notifier = notifier(
+            &self.config,
+            &self.store,
+            &self.metrics,
+            self.services.clock,
+        )?;
         let bridge = bridge_settings(&self.config)?;
         let status = Arc::new(Status::default());
         let health = health(
@@ -279,6 +294,10 @@ impl Service {
             });
             (consuming, publishing)
         });
+        let notifying = (!self.config.notify.channels.is_empty()).then(|| {
+            let drain = worker_settings(&self.config).drain.min(LAST_MESSAGES);
+            tokio::spawn(notifier.run(flush.clone(), drain))
+        });
         let mut ticker = scheduler
             .start()
             .await
@@ -308,6 +327,9 @@ impl Service {
         flush.cancel();
         if let Some((consuming, publishing)) = consumer {
             let _ = tokio::join!(consuming, publishing);
+        }
+        if let Some(notifying) = notifying {
+            let _ = notifying.await;
         }
         rest.cancel();
         tasks.close();
@@ -394,6 +416,28 @@ pub fn bridge_settings(config: &Config) -> anyhow::Result<Option<amqp::Settings>
         drop_events_after: Duration::from_secs(u64::from(section.unroutable_event_hours) * 3600),
         ..amqp::Settings::new(section.url.expose())?
     }))
+}
+
+/// What tells people and pagers.
+fn notifier(
+    config: &Config,
+    store: &Store,
+    metrics: &Metrics,
+    clock: Clock,
+) -> anyhow::Result<Notifier> {
+    let receivers = notify::receivers(&config.notify, &config.anchors.origin);
+    let receivers = receivers.map_err(|(name, error)| {
+        anyhow::Error::new(error).context(format!(
+            "channel {name:?} of notify.channels cannot be used"
+        ))
+    })?;
+    Ok(Notifier::new(
+        store.clone(),
+        config.notify.clone(),
+        receivers,
+        metrics.clone(),
+        Arc::new(move || clock.now()),
+    ))
 }
 
 fn health(

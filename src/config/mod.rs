@@ -39,7 +39,7 @@ pub use jobs::{Jobs, Kind};
 pub use layers::Loaded;
 pub(crate) use layers::read_bounded;
 pub use nearest::nearest;
-pub use notify::{Channel, ChannelKind, Notify, SmtpTls, is_public, literal_address};
+pub use notify::{Channel, ChannelKind, Notify, Route, SmtpTls, is_public, literal_address};
 pub use objects::{LockMode, Objects};
 pub use ring::KeyConfig;
 pub use secret::Secret;

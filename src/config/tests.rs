@@ -41,7 +41,13 @@ fn the_default_file_lists_every_key() {
 fn what_the_default_file_shows_in_comments_is_valid() {
     let is_shown = |line: &str| line.starts_with('[') || line.contains(" = ");
     let is_shown_filled = |line: &&str| {
-        let lists = ["keys =", "producers =", "tokens =", "channels ="];
+        let lists = [
+            "keys =",
+            "producers =",
+            "tokens =",
+            "channels =",
+            "routes =",
+        ];
         lists.iter().any(|list| line.starts_with(list)) || *line == "database_url = \"\""
     };
     let lines = DEFAULT.lines().filter(|line| !is_shown_filled(line));
@@ -59,6 +65,7 @@ fn what_the_default_file_shows_in_comments_is_valid() {
     assert_eq!(config.erasure.producers.len(), 1);
     assert_eq!(config.http.tokens.len(), 1);
     assert_eq!(config.notify.channels.len(), 5);
+    assert_eq!(config.notify.routes.len(), 1);
     assert_eq!(config.jobs.kinds["verify_trail"].priority, Some(10));
     assert!(config.qwed_url().is_some());
 }

@@ -10,7 +10,6 @@ use axum::{
 use futures_util::future::BoxFuture;
 use schemars::{Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::{
     Fault,

@@ -1,6 +1,7 @@
 //! Makes series before there is anything to tell, so that the first event of a kind is a rise from 0, and alerts find what they look at.
 
 use super::Metrics;
+use crate::notify::Severity;
 
 /// What becomes of runs.
 const ENDINGS: [&str; 7] = [
@@ -24,6 +25,8 @@ pub struct Start<'a> {
     pub schedules: Vec<&'a str>,
     /// Path, method and usual status of the HTTP interface's routes; none where it is off.
     pub routes: Vec<(&'a str, &'a str, u16)>,
+    /// Channels of `[notify]`.
+    pub channels: Vec<&'a str>,
 }
 
 impl Metrics {
@@ -59,6 +62,17 @@ impl Metrics {
                 self.http_requests.with_label_values(&labels);
             }
             self.http_request_seconds.with_label_values(&[*route]);
+        }
+        for channel in &start.channels {
+            for result in ["sent", "failed", "given_up"] {
+                self.notifications.with_label_values(&[*channel, result]);
+            }
+            self.notifications_pending.with_label_values(&[*channel]);
+            self.notifications_age_seconds
+                .with_label_values(&[*channel]);
+        }
+        for severity in Severity::ALL {
+            self.alerts_firing.with_label_values(&[severity.name()]);
         }
         for extent in ["whole", "part"] {
             self.verification_seconds.with_label_values(&[extent]);

@@ -21,6 +21,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All of them, from the least on.
+    pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
+
     /// As it is written.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -85,6 +88,9 @@ pub enum Moment {
 }
 
 impl Moment {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Firing, Self::Reminder, Self::Resolved, Self::Test];
+
     /// As it is written.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -39,6 +39,7 @@ const STEPS: &[Step] = steps![
     13 "reports" "0013_reports.sql",
     14 "sessions" "0014_sessions.sql",
     15 "first verdicts" "0015_first_verdicts.sql",
+    16 "notices" "0016_notices.sql",
 ];
 
 /// SQLite has no lock that spans migrations: a second program that starts at the same moment may find a table that the

@@ -8,6 +8,7 @@
 //! Every write is one transaction that ends in [`Tx::commit`], which names the write: tests break each of them in both
 //! ways, failed and failed-but-persisted (`fault`).
 
+pub mod alerts;
 pub mod anchors;
 mod api_keys;
 pub mod archive;
@@ -20,6 +21,7 @@ pub mod inbox;
 pub mod jobs;
 pub mod ledger;
 mod migrate;
+pub mod notices;
 pub mod numbers;
 pub mod outbox;
 pub mod removals;

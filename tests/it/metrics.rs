@@ -131,8 +131,10 @@ fn series_are_there_from_the_start() {
         job_states: vec!["dead"],
         schedules: vec!["nightly"],
         routes: vec![("/v1/jobs", "GET", 200)],
+        channels: vec!["oncall"],
     });
     for series in [
+        "trailkeeper_alerts_firing{severity=\"critical\"}",
         "trailkeeper_anchor_newest_timestamp_seconds",
         "trailkeeper_backup_newest_timestamp_seconds",
         "trailkeeper_backup_objects_not_locked",
@@ -144,6 +146,8 @@ fn series_are_there_from_the_start() {
         "trailkeeper_jobs_enqueued_total{kind=\"probe\"}",
         "trailkeeper_jobs_rescued_total{state=\"retried\"}",
         "trailkeeper_jobs{kind=\"probe\",state=\"dead\"}",
+        "trailkeeper_notifications_oldest_seconds{channel=\"oncall\"}",
+        "trailkeeper_notifications_total{channel=\"oncall\",result=\"given_up\"}",
         "trailkeeper_outbox_oldest_age_seconds",
         "trailkeeper_queue_oldest_age_seconds",
         "trailkeeper_sample_last_timestamp_seconds",

@@ -170,3 +170,12 @@ impl Channel {
         }
     }
 }
+
+impl Channel {
+    /// Whether it wants an alert again and again for as long as it goes on, as an Alertmanager does, which takes it for ended otherwise.
+    /// Such a channel has limits and reminders of its own.
+    #[must_use]
+    pub fn resends(&self) -> bool {
+        self.kind == ChannelKind::Alertmanager
+    }
+}
