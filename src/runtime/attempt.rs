@@ -91,12 +91,12 @@ impl<S: Send + Sync + 'static> Worker<S> {
             Err(_) if why == Some(Stop::Shutdown) => {
                 let jobs = [(job.id.clone(), job.fence)];
                 if let Err(error) = self.store.release(&self.owner, &jobs).await {
-                    tracing::warn!(job = job.id, %error, "cannot give the job back; its lease will run out");
+                    tracing::warn!(%error, "cannot give the job back; its lease will run out");
                 }
                 return "released";
             }
             Err(_) if why == Some(Stop::Cancelled) => Ending::Cancelled,
-            Err(error) => self.failure(kind, &job, &error),
+            Err(error) => self.failure(&job, &error),
         };
         let finish = Finish {
             id: job.id.clone(),
@@ -119,15 +119,11 @@ impl<S: Send + Sync + 'static> Worker<S> {
         match written.await {
             Ok(Finished::Written("running")) => "waiting",
             Ok(Finished::Written(state)) => {
-                tracing::debug!(job = job.id, kind = job.kind, state, "ended");
+                tracing::debug!(state, "ended");
                 state
             }
             Ok(Finished::LeaseLost) => {
-                tracing::warn!(
-                    job = job.id,
-                    kind = job.kind,
-                    "lost the lease before the end was written"
-                );
+                tracing::warn!("lost the lease before the end was written");
                 "lease_lost"
             }
             Err(_) => "lost",
@@ -193,7 +189,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
         }
     }
 
-    fn failure(&self, kind: &Kind<S>, job: &Claimed, error: &JobError) -> Ending {
+    fn failure(&self, job: &Claimed, error: &JobError) -> Ending {
         let text: String = error
             .to_string()
             // PostgreSQL's text holds any character but this.
@@ -203,22 +199,10 @@ impl<S: Send + Sync + 'static> Worker<S> {
             .collect();
         let is_last = job.attempt >= job.max_attempts;
         if error.is_permanent || is_last {
-            tracing::error!(
-                job = job.id,
-                kind = kind.name,
-                attempt = job.attempt,
-                error = text,
-                "dead"
-            );
+            tracing::error!(error = text, "dead");
             Ending::Dead { error: text }
         } else {
-            tracing::warn!(
-                job = job.id,
-                kind = kind.name,
-                attempt = job.attempt,
-                error = text,
-                "will be retried"
-            );
+            tracing::warn!(error = text, "will be retried");
             Ending::Failed {
                 error: text,
                 delay_micros: self.delay(job.attempt),

@@ -12,9 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 
 use super::{
     attempt::{GRACE, Run, Stop},
@@ -270,7 +272,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
         let worker = Arc::clone(self);
         self.tasks.spawn(async move {
             let (id, kind) = (job.id.clone(), job.kind.clone());
-            let ending = worker.run_and_finish(job, &run).await;
+            let span = span(&job);
+            let ending = worker.run_and_finish(job, &run).instrument(span).await;
             worker.running().remove(&id);
             worker.metrics.running.with_label_values(&[&kind]).dec();
             worker
@@ -307,6 +310,55 @@ impl<S: Send + Sync + 'static> Worker<S> {
             .is_err()
         {
             tracing::warn!("runs do not end; their jobs are given back all the same");
+        }
+    }
+}
+
+/// What every line says that is logged while a job runs. An error's level, since a filter that lets only errors through must not
+/// leave them without it.
+fn span(job: &Claimed) -> tracing::Span {
+    let organizations = organizations(&job.payload);
+    let span = tracing::error_span!(
+        "run",
+        job = job.id,
+        kind = job.kind,
+        attempt = job.attempt,
+        organization = tracing::field::Empty
+    );
+    if !organizations.is_empty() {
+        span.record("organization", organizations);
+    }
+    span
+}
+
+/// The organisations that a payload names, in the words that all kinds use; empty for all.
+fn organizations(payload: &Value) -> String {
+    let one = payload.get("organization_id").and_then(Value::as_i64);
+    let more = payload.get("organizations").and_then(Value::as_array);
+    let more = more.into_iter().flatten().filter_map(Value::as_i64);
+    let ids: Vec<String> = one
+        .into_iter()
+        .chain(more)
+        .map(|id| id.to_string())
+        .collect();
+    ids.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn lines_name_the_organisations_of_a_job() {
+        for (payload, named) in [
+            (json!({}), ""),
+            (json!({"organization_id": 7, "user_id": 103}), "7"),
+            (json!({"organizations": [1, 2]}), "1,2"),
+            (json!({"organizations": null, "organization_id": "x"}), ""),
+        ] {
+            assert_eq!(organizations(&payload), named, "{payload}");
         }
     }
 }

@@ -240,3 +240,36 @@ fn what_is_wrong_is_said_before_anything_begins() {
         assert!(worker.log().contains("no signing key"), "{}", worker.log());
     });
 }
+
+#[test]
+fn each_line_about_a_job_says_which() {
+    block_on(async {
+        let scene = Scene::on_sqlite().await;
+        // Only errors: they are not to be without it.
+        let setting = scene
+            .setting
+            .clone()
+            .without_schedules()
+            .with("log", "format = \"json\"\nlevel = \"error\"");
+        let worker = Worker::start(&setting, "worker");
+        let mut job = probe(json!({"fail": true}));
+        job.max_attempts = 1;
+        scene
+            .store()
+            .enqueue(std::slice::from_ref(&job))
+            .await
+            .expect("enqueue");
+        until("it is told", || worker.log().contains("dead"));
+        let log = worker.log();
+        let line = log.lines().find(|line| line.contains("dead"));
+        let line: Value = serde_json::from_str(line.expect("a line")).expect("JSON");
+        assert_eq!(
+            line["span"],
+            json!({"name": "run", "job": job.id, "kind": "probe", "attempt": 1})
+        );
+        assert_eq!(
+            (&line["level"], &line["message"]),
+            (&json!("ERROR"), &json!("dead"))
+        );
+    });
+}
