@@ -23,6 +23,7 @@ mod ledger;
 mod limits;
 mod live_writer;
 mod metrics;
+mod notify_core;
 mod objects;
 mod observability;
 mod operator;
