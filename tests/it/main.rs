@@ -24,6 +24,7 @@ mod limits;
 mod live_writer;
 mod metrics;
 mod notify;
+mod notify_core;
 mod objects;
 mod observability;
 mod operator;

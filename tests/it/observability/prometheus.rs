@@ -60,6 +60,7 @@ impl Scene {
         .with("amqp", format!("url = {:?}", broker.url()))
         .with("http", format!("listen = \"127.0.0.1:{http}\""))
         .with("jobs", format!("dir = {:?}", schedules(at)))
+        .with("notify", "channels = [{ name = \"oncall\" }]")
         // A directory locks nothing; so none of its objects lacks what is wanted.
         .with("objects", "lock_mode = \"none\"");
         setting.data_dir = demo_directory.join("state");

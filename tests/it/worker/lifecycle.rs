@@ -244,14 +244,11 @@ fn what_is_wrong_is_said_before_anything_begins() {
 #[test]
 fn each_line_about_a_job_says_which() {
     block_on(async {
-        let scene = Scene::on_sqlite().await;
+        let mut scene = Scene::on_sqlite().await;
         // Only errors: they are not to be without it.
-        let setting = scene
-            .setting
-            .clone()
-            .without_schedules()
-            .with("log", "format = \"json\"\nlevel = \"error\"");
-        let worker = Worker::start(&setting, "worker");
+        let log = "format = \"json\"\nlevel = \"error\"";
+        scene.setting = scene.setting.without_schedules().with("log", log);
+        let worker = Worker::start(&scene.setting, "worker");
         let mut job = probe(json!({"fail": true}));
         job.max_attempts = 1;
         scene
