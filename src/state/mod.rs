@@ -16,6 +16,7 @@ pub mod consents;
 pub mod coverage;
 pub mod data_keys;
 pub mod erasures;
+pub mod held;
 pub mod holds;
 pub mod inbox;
 pub mod jobs;

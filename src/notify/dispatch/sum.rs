@@ -7,10 +7,7 @@ use jiff::Timestamp;
 use crate::{
     config::{Channel, Notify},
     notify::{Alert, Moment, Notice, Severity, rules, watch::plan::new_notice},
-    state::{
-        jobs::new_id,
-        notices::{HeldNotice, NewNotice},
-    },
+    state::{held::HeldNotice, jobs::new_id, notices::NewNotice},
 };
 
 /// Its name: it is about several alerts.
