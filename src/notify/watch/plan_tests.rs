@@ -10,7 +10,7 @@ const NOW: i64 = 1_800_000_000 * SECOND;
 fn config() -> Notify {
     Notify {
         channels: ["oncall", "chat"]
-            .map(|it| toml::from_str(&format!("name = {it:?}")).expect("a channel"))
+            .map(|it| toml::from_str(&format!("name = {it:?}\ntype = \"webhook\"\nurl = \"https://hooks.example.org\"\nsecret = \"0123456789abcdef0123456789abcdef\"")).expect("a channel"))
             .to_vec(),
         status_url: "https://status.example.org/".to_owned(),
         ..Config::default().notify

@@ -5,6 +5,7 @@ mod command;
 mod hostile;
 mod mail;
 mod receiver;
+mod watching;
 mod webhook;
 
 use std::fs;

@@ -29,7 +29,7 @@ const CHANNELS: [&str; 2] = ["oncall", "chat"];
 
 /// A channel; what kind it is does not matter, since its receiver is the test's.
 fn channel(name: &str) -> Channel {
-    toml::from_str(&format!("name = {name:?}")).expect("a channel")
+    toml::from_str(&format!("name = {name:?}\ntype = \"webhook\"\nurl = \"https://hooks.example.org\"\nsecret = \"0123456789abcdef0123456789abcdef\"")).expect("a channel")
 }
 
 /// Two channels that hear of trails that were tampered with. Others begin by themselves when the clock is put forward.

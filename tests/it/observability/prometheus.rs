@@ -60,7 +60,12 @@ impl Scene {
         .with("amqp", format!("url = {:?}", broker.url()))
         .with("http", format!("listen = \"127.0.0.1:{http}\""))
         .with("jobs", format!("dir = {:?}", schedules(at)))
-        .with("notify", "channels = [{ name = \"oncall\" }]")
+        // Nobody is there: what is to be told waits, which the panels show.
+        .with(
+            "notify",
+            "[[notify.channels]]\nname = \"oncall\"\ntype = \"webhook\"\nurl = \"http://127.0.0.1:9/\"\n\
+             secret = \"0123456789abcdef0123456789abcdef\"\nallow_private = true",
+        )
         // A directory locks nothing; so none of its objects lacks what is wanted.
         .with("objects", "lock_mode = \"none\"");
         setting.data_dir = demo_directory.join("state");
