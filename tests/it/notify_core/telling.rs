@@ -56,9 +56,11 @@ async fn of_several_workers_one_tells(test: TestStore) {
     for (verdict, moment) in [("tampered", "firing"), ("intact", "resolved")].repeat(5) {
         scene.verdict(7, verdict).await;
         let (first, second) = tokio::join!(one.look(), other.look());
-        (first.expect("look"), second.expect("look"));
+        first.expect("look");
+        second.expect("look");
         let (first, second) = tokio::join!(one.send_due(), other.send_due());
-        (first.expect("send"), second.expect("send"));
+        first.expect("send");
+        second.expect("send");
         assert_eq!(scene.oncall.take(), of_7(moment));
         assert_eq!(scene.chat.take(), of_7(moment));
         scene.pass(SECOND);
@@ -68,9 +70,11 @@ async fn of_several_workers_one_tells(test: TestStore) {
     scene.oncall.take();
     scene.pass(5 * HOUR);
     let (first, second) = tokio::join!(one.look(), other.look());
-    (first.expect("look"), second.expect("look"));
+    first.expect("look");
+    second.expect("look");
     let (first, second) = tokio::join!(one.send_due(), other.send_due());
-    (first.expect("send"), second.expect("send"));
+    first.expect("send");
+    second.expect("send");
     assert_eq!(scene.oncall.take(), of_7("reminder"));
 }
 
