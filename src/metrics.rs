@@ -214,7 +214,7 @@ metrics! {
         notifications_pending: IntGaugeVec = "trailkeeper_notifications_pending" ["channel"];
         /// How long the oldest message has been waiting to be sent, in seconds, by channel; 0 where none is.
         notifications_age_seconds: GaugeVec = "trailkeeper_notifications_oldest_seconds" ["channel"];
-        /// Alerts that the worker itself found and that are not over, by severity: info, warning, critical.
+        /// Alerts that the worker itself found and that are not over, by severity: info, warning, critical; 0 while no channels are configured.
         alerts_firing: IntGaugeVec = "trailkeeper_alerts_firing" ["severity"];
     }
     "HTTP" {

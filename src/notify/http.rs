@@ -9,11 +9,11 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use reqwest::redirect::Policy;
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::Verifier;
 use url::Url;
 
 use super::{
+    authorities::authorities,
     channel::{SendError, SetupError, chain},
     guard::{Guard, resolver},
 };
@@ -62,8 +62,6 @@ impl Client {
             .no_proxy()
             .dns_resolver(resolver(guard))
             .redirect(Policy::none())
-            .connect_timeout(timeout)
-            .timeout(timeout)
             // A connection that is kept would keep the address that was checked long ago.
             .pool_max_idle_per_host(0)
             .user_agent(concat!("trailkeeper/", env!("CARGO_PKG_VERSION")))
@@ -182,24 +180,6 @@ impl Client {
         // A page is for browsers.
         (!shown.is_empty() && !shown.starts_with('<')).then_some(shown)
     }
-}
-
-/// Authorities of the channel's own.
-fn authorities(channel: &Channel) -> Result<Vec<CertificateDer<'static>>, SetupError> {
-    if channel.ca_file.as_os_str().is_empty() {
-        return Ok(Vec::new());
-    }
-    let fail = |problem: String| SetupError::Authorities {
-        path: channel.ca_file.clone(),
-        problem,
-    };
-    let found = CertificateDer::pem_file_iter(&channel.ca_file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| fail(error.to_string()))?;
-    if found.is_empty() {
-        return Err(fail("it has no certificate".to_owned()));
-    }
-    Ok(found)
 }
 
 /// Where a redirect leads, if what was sent may be sent there too: to the same host and port, or from http to https.

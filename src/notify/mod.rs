@@ -9,6 +9,7 @@
 //! watch::gather       one transaction                dispatch
 //! ```
 
+mod authorities;
 mod channel;
 mod dispatch;
 mod guard;

@@ -145,10 +145,10 @@ impl Channel {
         let host = Host::parse(&self.host);
         match &host {
             _ if self.host.is_empty() => {}
-            Err(_) => fail("has a \"host\" that is neither a name nor an address"),
-            Ok(_) if self.host.contains(['/', ':', '@']) && !self.host.starts_with('[') => {
+            _ if self.host.contains(['/', ':', '@']) && !self.host.starts_with('[') => {
                 fail("has a \"host\" with more than a name in it; use \"port\"");
             }
+            Err(_) => fail("has a \"host\" that is neither a name nor an address"),
             Ok(host) => {
                 let host = borrowed(host);
                 if self.smtp_tls() == SmtpTls::None && !is_loopback(&host) {

@@ -1,6 +1,5 @@
 //! Mail, to all receivers of a channel in one message.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -21,7 +20,7 @@ use lettre::{
 use super::{SendError, SetupError, chain, cut, digest, facts, line, links, tag};
 use crate::{
     config::{Channel, Secret, SmtpTls},
-    notify::{Notice, guard::Guard},
+    notify::{Notice, authorities::authorities, guard::Guard},
 };
 
 const MAX_SUBJECT: usize = 200;
@@ -110,13 +109,8 @@ impl Smtp {
 fn parameters(channel: &Channel) -> Result<TlsParameters, SetupError> {
     let host = channel.host.trim_start_matches('[').trim_end_matches(']');
     let mut builder = TlsParameters::builder(host.to_owned());
-    if !channel.ca_file.as_os_str().is_empty() {
-        let fail = |problem: String| SetupError::Authorities {
-            path: channel.ca_file.clone(),
-            problem,
-        };
-        let pem = fs::read(&channel.ca_file).map_err(|error| fail(error.to_string()))?;
-        let certificate = Certificate::from_pem(&pem).map_err(|error| fail(chain(&error)))?;
+    for authority in authorities(channel)? {
+        let certificate = Certificate::from_der(authority.to_vec()).map_err(SetupError::tls)?;
         builder = builder.add_root_certificate(certificate);
     }
     builder.build_rustls().map_err(SetupError::tls)

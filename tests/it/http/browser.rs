@@ -287,12 +287,13 @@ async fn signing_in(browser: &Browser) {
     browser.press("Sign in").await;
     assert_eq!(
         browser.heading().await,
-        "Overview",
-        "where somebody begins who failed before"
+        "Schedules",
+        "where somebody wanted to go, who failed before"
     );
 }
 
 async fn looking_around(browser: &Browser) {
+    browser.click(Locator::LinkText("Overview")).await;
     browser.shows("trails were tampered with").await;
     browser.picture("overview").await;
     browser.click(Locator::LinkText("Organisation 3")).await;

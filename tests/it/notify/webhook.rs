@@ -18,8 +18,8 @@ fn verify(secret: &str, [id, time, signature, body]: [&str; 4]) -> bool {
     let docs = fs::read_to_string("docs/notifications.md").expect("the documentation");
     let (_, rest) = docs.split_once("```python\n").expect("a program");
     let (program, _) = rest.split_once("```").expect("its end");
-    let call = "\nimport sys\nsecret, id, time, signature, body = sys.argv[1:]\n\
-                headers = {'webhook-id': id, 'webhook-timestamp': time, 'webhook-signature': signature}\n\
+    let call = "\nimport sys\nsecret, id, sent, signature, body = sys.argv[1:]\n\
+                headers = {'webhook-id': id, 'webhook-timestamp': sent, 'webhook-signature': signature}\n\
                 sys.exit(0 if is_genuine(secret, headers, body.encode()) else 1)\n";
     let status = Command::new("python3")
         .args([

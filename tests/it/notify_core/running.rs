@@ -27,7 +27,10 @@ async fn a_verdict_is_told_within_seconds_however_slow_others_are(test: TestStor
         assert!(Instant::now() < deadline, "nobody was told");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(scene.chat.tried.load(SeqCst), 1);
+    while scene.chat.tried.load(SeqCst) == 0 {
+        assert!(Instant::now() < deadline, "nobody else was tried");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     // A shutdown waits for what is under way, and not for ever. It is sent again by whoever comes next.
     stop.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(20), running).await;
