@@ -109,6 +109,7 @@ fn says_what_was_erased() {
         (&certificate["approved_at"], "[APPROVED]"),
         (&certificate["completed_at"], "[COMPLETED]"),
         (&certificate["archive"]["locked_until"], "[LOCKED]"),
+        (&certificate["tombstones"]["root"], "[ROOT]"),
     ] {
         shown = shown.replace(&text(value), name);
     }

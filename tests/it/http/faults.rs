@@ -153,7 +153,12 @@ async fn trying_again_is_broken(state: TestStore) {
 async fn signing_in_and_out_is_broken(state: TestStore) {
     let server = Server::start(state).await;
     let right = format!("token={}", token(Scope::Read));
-    let sessions = async || server.state.number("SELECT count(*) FROM http_session").await;
+    let sessions = async || {
+        server
+            .state
+            .number("SELECT count(*) FROM http_session")
+            .await
+    };
     for way in WAYS {
         let before = sessions().await;
         fault::set("sign in", way, 1);

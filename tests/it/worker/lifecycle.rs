@@ -247,7 +247,7 @@ fn each_line_about_a_job_says_which() {
         let mut scene = Scene::on_sqlite().await;
         // Only errors: they are not to be without it.
         let log = "format = \"json\"\nlevel = \"error\"";
-        scene.setting = scene.setting.without_schedules().with("log", log);
+        scene.setting = scene.setting.with("log", log);
         let worker = Worker::start(&scene.setting, "worker");
         let mut job = probe(json!({"fail": true}));
         job.max_attempts = 1;
