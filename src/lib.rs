@@ -75,6 +75,8 @@ pub mod state;
 pub mod telemetry;
 #[cfg(feature = "cli")]
 pub mod tombstones;
+#[cfg(feature = "cli")]
+pub mod trace;
 pub mod trail;
 #[cfg(feature = "cli")]
 pub mod verify;

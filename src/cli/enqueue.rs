@@ -1,5 +1,6 @@
 //! `trailkeeper enqueue`.
 
+use std::env;
 use std::fs::File;
 use std::io::{self, Read};
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::{
         inbox::Arrival,
         jobs::{JobView, NewJob, State},
     },
+    trace::TraceParent,
 };
 
 /// Who wants the job, and who sent the message that `--id` names.
@@ -39,7 +41,7 @@ Exit codes:
   3    the database cannot be reached; with --wait: the job is dead, or was cancelled or deleted
   130  stopped waiting; the job goes on
 
-\"trailkeeper schema KIND\" shows what a payload may hold.";
+\"trailkeeper schema KIND\" shows what a payload may hold. TRACEPARENT in the environment names the trace that the job belongs to.";
 
 /// What `enqueue` takes.
 #[derive(Debug, Args)]
@@ -147,6 +149,9 @@ fn new_job(arguments: &Arguments) -> anyhow::Result<(NewJob, Option<Value>)> {
     let mut job = registry.new_job(&arguments.kind, payload, SOURCE)?;
     job.priority = arguments.priority.unwrap_or(job.priority);
     job.delay_micros = i64::from(arguments.delay) * 1_000_000;
+    job.trace = env::var("TRACEPARENT")
+        .ok()
+        .and_then(|text| TraceParent::parse(&text));
     Ok((job, redacted))
 }
 

@@ -19,7 +19,10 @@ use super::{
     client, pages,
     route::{nul, table},
 };
-use crate::state::jobs::new_id;
+use crate::{
+    state::jobs::new_id,
+    trace::{self, TraceParent},
+};
 
 /// Who is at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +55,10 @@ pub(super) async fn to_route(api: Arc<Api>, route: &'static Route, request: Requ
     };
     let target = target.to_owned();
     let (answer, method) = if request.method() == route.method {
-        let answer = pass(&api, route, request, started, &mut who).await;
+        let trace = request.headers().get("traceparent");
+        let trace = trace.and_then(|value| TraceParent::parse(value.to_str().ok()?));
+        let answer = pass(&api, route, request, started, &mut who);
+        let answer = trace::within(trace, answer).await;
         (answer, route.method.as_str())
     } else {
         // axum answers HEAD by GET; QWED does not.

@@ -17,7 +17,10 @@ use super::{
     registry::Kind,
     worker::Worker,
 };
-use crate::state::jobs::{Claimed, Ending, Finish, Finished};
+use crate::{
+    state::jobs::{Claimed, Ending, Finish, Finished},
+    trace,
+};
 
 /// A run that is told to stop has this long to do so.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
@@ -105,6 +108,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
             attempt: job.attempt,
             max_attempts: job.max_attempts,
             redacted: kind.redacted(&job.payload),
+            trace: trace::current(),
             ending,
         };
         let (answer, written) = oneshot::channel();

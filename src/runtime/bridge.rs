@@ -81,6 +81,7 @@ impl<S: Send + Sync + 'static> Intake for Bridge<S> {
                 if let Some(priority) = message.priority {
                     job.priority = priority.clamp(0, MAX_PRIORITY);
                 }
+                job.trace = message.trace;
                 Some(Arrival {
                     source: message.source,
                     message_id: message.message_id,
@@ -150,6 +151,7 @@ fn outgoing(unsent: Unsent) -> OutgoingEvent {
         kind: unsent.event_type,
         subject: unsent.subject,
         time: Timestamp::from_microsecond(unsent.created_at).unwrap_or_default(),
+        trace: unsent.trace,
         data: Value::Null,
     };
     let mut outgoing = event.outgoing(unsent.id.to_string());

@@ -12,7 +12,10 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::job::{Context, Job, JobError, Outcome, Uniqueness};
-use crate::state::jobs::{NewJob, new_id};
+use crate::{
+    state::jobs::{NewJob, new_id},
+    trace,
+};
 
 /// How many problems of a payload are told; the first ones lead to the others.
 const MAX_PROBLEMS: usize = 5;
@@ -277,6 +280,7 @@ impl<S> Kind<S> {
             unique_key,
             source: source.to_owned(),
             fired: None,
+            trace: trace::current(),
         }
     }
 }

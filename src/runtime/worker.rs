@@ -29,6 +29,7 @@ use crate::{
         Store,
         jobs::{Claimed, Room, new_id},
     },
+    trace::{self, TraceParent},
 };
 
 /// Without any sign, the queue is looked at so often: for retries that come due, and should a sign be lost.
@@ -273,7 +274,9 @@ impl<S: Send + Sync + 'static> Worker<S> {
         self.tasks.spawn(async move {
             let (id, kind) = (job.id.clone(), job.kind.clone());
             let span = span(&job);
-            let ending = worker.run_and_finish(job, &run).instrument(span).await;
+            let within = job.trace.clone();
+            let running = worker.run_and_finish(job, &run).instrument(span);
+            let ending = trace::within(within, running).await;
             worker.running().remove(&id);
             worker.metrics.running.with_label_values(&[&kind]).dec();
             worker
@@ -323,7 +326,8 @@ fn span(job: &Claimed) -> tracing::Span {
         job = job.id,
         kind = job.kind,
         attempt = job.attempt,
-        organization = tracing::field::Empty
+        organization = tracing::field::Empty,
+        trace = job.trace.as_ref().map(TraceParent::trace_id)
     );
     if !organizations.is_empty() {
         span.record("organization", organizations);

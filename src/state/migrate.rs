@@ -40,6 +40,7 @@ const STEPS: &[Step] = steps![
     14 "sessions" "0014_sessions.sql",
     15 "first verdicts" "0015_first_verdicts.sql",
     16 "notices" "0016_notices.sql",
+    17 "traces" "0017_traces.sql",
 ];
 
 /// SQLite has no lock that spans migrations: a second program that starts at the same moment may find a table that the

@@ -47,7 +47,11 @@ use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row, Tra
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::{config::Secret, private};
+use crate::{
+    config::Secret,
+    private,
+    trace::{self, TraceParent},
+};
 
 #[cfg(feature = "probe")]
 pub use crate::fault;
@@ -177,6 +181,8 @@ pub struct Tx {
     wakes: bool,
     /// Kinds of the jobs that it queues.
     queues: Vec<String>,
+    /// The trace that jobs and messages belong to which name none.
+    trace: Option<TraceParent>,
 }
 
 /// A statement and its arguments.
@@ -344,6 +350,7 @@ impl Store {
             store: self.clone(),
             wakes: false,
             queues: Vec::new(),
+            trace: trace::current(),
         })
     }
 
@@ -360,6 +367,11 @@ impl Tx {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What is written of the trace of a job or a message that may name its own.
+    fn trace_or(&self, own: Option<&TraceParent>) -> Option<String> {
+        own.or(self.trace.as_ref()).map(TraceParent::to_string)
     }
 
     /// Runs a statement and answers how many rows it changed.

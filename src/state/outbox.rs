@@ -56,6 +56,8 @@ pub struct Unsent {
     pub correlation_id: Option<String>,
     /// The details as JSON.
     pub body: String,
+    /// The trace that it belongs to.
+    pub trace: Option<String>,
     /// When it was written, in microseconds since 1970.
     pub created_at: i64,
     /// Which try this is, from 1.
@@ -103,7 +105,7 @@ impl Tx {
         let insert = self
             .query(
                 "INSERT INTO outbox (event_id, event_type, subject, exchange, routing_key, correlation_id, body, \
-                 created_at, due_at) VALUES ($1, $2, $3, $4, $5, $6, $7, {now}, {now})",
+                 traceparent, created_at, due_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, {now}, {now})",
             )
             .bind(message.event.id.clone())
             .bind(message.event.event_type.clone())
@@ -111,7 +113,8 @@ impl Tx {
             .bind(message.exchange.clone())
             .bind(message.routing_key.clone())
             .bind(message.correlation_id.clone())
-            .bind(message.event.data.to_string());
+            .bind(message.event.data.to_string())
+            .bind(self.trace_or(None));
         self.execute(insert).await?;
         self.wake();
         Ok(())
@@ -135,7 +138,7 @@ impl Store {
                 "UPDATE outbox SET due_at = {now} + $1, attempts = attempts + 1 WHERE id IN \
                  (SELECT id FROM outbox WHERE due_at <= {now} ORDER BY id LIMIT $2 {skip_locked}) \
                  RETURNING id, event_id, event_type, subject, exchange, routing_key, correlation_id, body, \
-                 created_at, attempts",
+                 traceparent, created_at, attempts",
             )
             .bind(HIDDEN.as_micros() as i64)
             .bind(limit as i64);
@@ -216,6 +219,7 @@ impl Unsent {
             routing_key: column(row, "routing_key")?,
             correlation_id: column(row, "correlation_id")?,
             body: column(row, "body")?,
+            trace: column(row, "traceparent")?,
             created_at: column(row, "created_at")?,
             attempts: column(row, "attempts")?,
         })

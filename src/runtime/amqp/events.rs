@@ -7,6 +7,8 @@ use super::{ports::OutgoingEvent, topology::EVENTS};
 
 /// The prefix of attributes, as the AMQP binding writes it.
 pub(super) const PREFIX: &str = "cloudEvents:";
+/// The attribute of CloudEvents' extension for distributed tracing, and the header of the message itself.
+pub(super) const TRACEPARENT: &str = "traceparent";
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +23,8 @@ pub struct CloudEvent {
     pub subject: Option<String>,
     /// When.
     pub time: Timestamp,
+    /// The trace that it belongs to, as a `traceparent`.
+    pub trace: Option<String>,
     /// The rest.
     pub data: Value,
 }
@@ -67,9 +71,16 @@ impl CloudEvent {
             ("type", Some(self.kind.as_str())),
             ("time", Some(time.as_str())),
             ("subject", self.subject.as_deref()),
+            (TRACEPARENT, self.trace.as_deref()),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((format!("{PREFIX}{name}"), value?.to_owned())))
+        // Whoever traces messages looks for it under its own name.
+        .chain(
+            self.trace
+                .clone()
+                .map(|trace| (TRACEPARENT.to_owned(), trace)),
+        )
         .collect()
     }
 }
@@ -86,6 +97,7 @@ mod tests {
             kind: "job.succeeded".into(),
             subject: None,
             time: Timestamp::UNIX_EPOCH,
+            trace: Some("00-1-2-01".into()),
             data: serde_json::json!({"job": 7}),
         };
         let out = event.outgoing("12");
@@ -104,6 +116,8 @@ mod tests {
                 "cloudEvents:source=/trailkeeper/eu",
                 "cloudEvents:type=job.succeeded",
                 "cloudEvents:time=1970-01-01T00:00:00Z",
+                "cloudEvents:traceparent=00-1-2-01",
+                "traceparent=00-1-2-01",
             ]
         );
         let reply = event.reply("13", "answers", "m1");

@@ -10,10 +10,11 @@ use lapin::{
 use serde_json::{Map, Value};
 
 use super::{
-    events,
+    events::{self, TRACEPARENT},
     ports::{Message, Reason, Rejected},
     topology,
 };
+use crate::trace::TraceParent;
 
 /// Longest id, source or kind, in bytes: AMQP's own limit for short strings.
 pub const MAX_NAME_BYTES: usize = 255;
@@ -117,6 +118,8 @@ struct Draft {
     source: Option<String>,
     id: Option<String>,
     kind: Option<String>,
+    /// The trace that the event itself names, which is where it was made.
+    trace: Option<String>,
 }
 
 impl Draft {
@@ -139,6 +142,7 @@ impl Draft {
             self.source = attribute(properties, "source");
             self.id = attribute(properties, "id");
             self.kind = attribute(properties, "type");
+            self.trace = attribute(properties, TRACEPARENT);
             self.check_cloud_event(&version)?;
             json(&media_type, properties, body)?
         } else {
@@ -185,6 +189,11 @@ impl Draft {
             priority: properties.priority().map(i64::from),
             reply_to,
             correlation_id: Some(name("correlation_id", &Some(correlation_id))?),
+            // The message's own header is of its last hop, and nearer than what the event says.
+            trace: [header(properties, TRACEPARENT), self.trace.clone()]
+                .into_iter()
+                .flatten()
+                .find_map(|text| TraceParent::parse(&text)),
             message_id,
         })
     }
@@ -203,6 +212,7 @@ impl Draft {
         self.source = text("source");
         self.id = text("id");
         self.kind = text("type");
+        self.trace = text(TRACEPARENT);
         self.check_cloud_event(&text("specversion").unwrap_or_default())?;
         if event.contains_key("data_base64") {
             return no(
@@ -285,14 +295,17 @@ fn is_json(media_type: &str) -> bool {
 
 /// A CloudEvents attribute of binary mode.
 fn attribute(properties: &BasicProperties, name: &str) -> Option<String> {
-    let headers = properties.headers().as_ref()?.inner();
-    PREFIXES.iter().find_map(
-        |prefix| match headers.get(format!("{prefix}{name}").as_str())? {
-            AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),
-            AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
-            _ => None,
-        },
-    )
+    let mut prefixes = PREFIXES.iter();
+    prefixes.find_map(|prefix| header(properties, &format!("{prefix}{name}")))
+}
+
+/// A header that is text.
+fn header(properties: &BasicProperties, name: &str) -> Option<String> {
+    match properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),
+        AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
+        _ => None,
+    }
 }
 
 /// Neither empty nor too long, and nothing that a terminal or PostgreSQL's text would choke on.

@@ -40,6 +40,7 @@ fn a_plain_message() {
         priority: Some(4),
         reply_to: Some("answers".into()),
         correlation_id: Some("m1".into()),
+        trace: None,
     };
     assert_eq!(message, expected);
     let properties = properties.with_correlation_id("c1".into());
@@ -92,6 +93,39 @@ fn structured_mode() {
     let without_data = br#"{"specversion":"1.0","id":"e1","source":"/shop","type":"k"}"#;
     let message = read(&properties, "elsewhere", without_data).unwrap();
     assert_eq!(message.payload, Value::Null);
+}
+
+#[test]
+fn the_trace_of_the_last_hop_counts() {
+    let of = |span: char| format!("00-{}-{}-01", "a".repeat(32), span.to_string().repeat(16));
+    let (near, far) = (of('1'), of('2'));
+    let own = ("traceparent", near.as_str());
+    let attribute = ("ce-traceparent", far.as_str());
+    let spoilt = ("traceparent", "00-1");
+    let event = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "e1"),
+        ("ce-source", "/shop"),
+        ("ce-type", "k"),
+    ];
+    for (headers, expected) in [
+        (vec![], None),
+        (vec![own], Some(&near)),
+        (vec![attribute], None),
+        (vec![spoilt], None),
+        ([&event[..], &[attribute]].concat(), Some(&far)),
+        ([&event[..], &[attribute, own]].concat(), Some(&near)),
+        ([&event[..], &[attribute, spoilt]].concat(), Some(&far)),
+    ] {
+        let message = read(&with_headers(plain(), &headers), "k", b"{}").unwrap();
+        let found = message.trace.map(|trace| trace.to_string());
+        assert_eq!(found.as_ref(), expected, "{headers:?}");
+    }
+    let properties = plain().with_content_type("application/cloudevents+json".into());
+    let mut body = json!({"specversion": "1.0", "id": "e1", "source": "/shop", "type": "k"});
+    body["traceparent"] = far.clone().into();
+    let message = read(&properties, "k", body.to_string().as_bytes()).unwrap();
+    assert_eq!(message.trace.unwrap().as_str(), far);
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::{error::Error, future::Future, time::Duration};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::trace::TraceParent;
+
 /// Why the store failed. Its chain is logged.
 pub type StoreError = Box<dyn Error + Send + Sync>;
 
@@ -25,6 +27,8 @@ pub struct Message {
     pub reply_to: Option<String>,
     /// What the outcome refers to; the message's id unless the sender set another.
     pub correlation_id: Option<String>,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceParent>,
 }
 
 /// A message that was refused. Becomes an event `job.rejected`.

@@ -7,7 +7,10 @@ use serde_json::Value;
 use sqlx::any::AnyRow;
 
 use super::json;
-use crate::state::{Dialect, StateError, Store, column, places_from, statement};
+use crate::{
+    state::{Dialect, StateError, Store, column, places_from, statement},
+    trace::TraceParent,
+};
 
 /// How many jobs more than wanted are looked at, since some may be of kinds that have no room.
 const SPARE: usize = 32;
@@ -37,6 +40,8 @@ pub struct Claimed {
     pub memo: Option<Vec<u8>>,
     /// How long it waited after it was due, in microseconds.
     pub waited_micros: i64,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceParent>,
 }
 
 /// What a worker has room for.
@@ -106,7 +111,7 @@ impl Store {
             "UPDATE job SET state = 'running', lease_owner = $1, lease_until = {{now}} + $2, worker = $1, \
              fence = fence + 1, attempt = attempt + 1, started_at = COALESCE(started_at, {{now}}), unique_key = NULL, error = NULL \
              WHERE id IN ({}) RETURNING id, kind, payload, attempt, max_attempts, fence, crashes, fire_time, memo, \
-             {{now}} - run_at AS waited",
+             traceparent, {{now}} - run_at AS waited",
             places_from(3, ids.len())
         ));
         let mut update = statement(sql)
@@ -168,6 +173,7 @@ impl Claimed {
             fire_time: column(row, "fire_time")?,
             memo: column(row, "memo")?,
             waited_micros: column(row, "waited")?,
+            trace: column::<Option<&str>>(row, "traceparent")?.and_then(TraceParent::parse),
         })
     }
 }

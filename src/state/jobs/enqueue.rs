@@ -7,7 +7,7 @@ use crate::state::{StateError, Store, Tx, column, places_from, statement};
 
 /// Rows of one INSERT. PostgreSQL takes 65,535 arguments in a statement, SQLite 32,766.
 const ROWS: usize = 200;
-const COLUMNS: usize = 13;
+const COLUMNS: usize = 14;
 /// A job that is equal to a queued one can lose it to a worker between two looks; a handful of tries is plenty.
 const TRIES: usize = 20;
 
@@ -99,7 +99,7 @@ impl Tx {
         let rows: Vec<String> = (0..jobs.len()).map(|row| one_row(row * COLUMNS)).collect();
         let sql = self.store().sql(&format!(
             "INSERT INTO job (id, kind, queue, payload, state, priority, run_at, max_attempts, unique_key, source, \
-             schedule, fire_time, parent_id, part, created_at) VALUES {} ON CONFLICT DO NOTHING RETURNING id",
+             schedule, fire_time, parent_id, part, traceparent, created_at) VALUES {} ON CONFLICT DO NOTHING RETURNING id",
             rows.join(", ")
         ));
         let mut insert = statement(sql).persistent(jobs.len() == 1);
@@ -121,7 +121,8 @@ impl Tx {
                 .bind(schedule)
                 .bind(fire_time)
                 .bind(parent.map(str::to_owned))
-                .bind(parent.map(|_| *part as i64));
+                .bind(parent.map(|_| *part as i64))
+                .bind(self.trace_or(job.trace.as_ref()));
         }
         for row in self.fetch(insert).await? {
             let id: String = column(&row, "id")?;

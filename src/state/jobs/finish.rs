@@ -7,7 +7,10 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::NewJob;
-use crate::state::{StateError, Store, Tx, column, outbox::Event};
+use crate::{
+    state::{StateError, Store, Tx, column, outbox::Event},
+    trace::TraceParent,
+};
 
 /// Writes that belong to a job's success and happen with it, or not at all.
 pub trait Effects: Send + Sync {
@@ -83,6 +86,8 @@ pub struct Finish {
     pub max_attempts: i64,
     /// What is kept of the payload if the job succeeded; none where that is all of it. Whatever may be run again keeps all.
     pub redacted: Option<Value>,
+    /// The trace in which its children and what it tells go on.
+    pub trace: Option<TraceParent>,
     /// How it ended.
     pub ending: Ending,
 }
@@ -117,6 +122,7 @@ impl Store {
 
 impl Tx {
     async fn finish_one(&mut self, finish: &Finish) -> Result<Finished, StateError> {
+        self.trace.clone_from(&finish.trace);
         let mut row = EndedRow::of(finish);
         if !row.is_final && self.is_to_be_cancelled(finish).await? {
             row = EndedRow::cancelled();

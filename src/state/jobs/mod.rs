@@ -33,6 +33,7 @@ pub use self::{
     lease::{Advance, Held, Rescued},
 };
 use super::{StateError, column};
+use crate::trace::TraceParent;
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -120,6 +121,8 @@ pub struct NewJob {
     pub source: String,
     /// The schedule that made it, and for when.
     pub fired: Option<(String, i64)>,
+    /// The trace that it belongs to; none for the one of the transaction that queues it.
+    pub trace: Option<TraceParent>,
 }
 
 /// A new job's id: a UUID of version 7, so that ids sort by the time of their making.

@@ -155,6 +155,7 @@ pub(super) fn event(kind: &str, data: Value) -> CloudEvent {
         kind: kind.to_owned(),
         subject: None,
         time: Clock.now(),
+        trace: None,
         data,
     }
 }

@@ -8,7 +8,7 @@ use trailkeeper::{
     ledger,
 };
 
-use super::{Answered, Server};
+use super::{Answered, Server, token};
 use crate::support::store::{TestStore, block_on};
 
 /// The acts in the ledger, with who did them.
@@ -27,6 +27,18 @@ fn text<'a>(value: &'a serde_json::Value, name: &str) -> &'a str {
     value[name]
         .as_str()
         .unwrap_or_else(|| panic!("{name} of {value}"))
+}
+
+async fn a_job_belongs_to_its_callers_trace(state: TestStore) {
+    let server = Server::start(state).await;
+    let bearer = format!("Bearer {}", token(Scope::JobsWrite));
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = [("authorization", bearer.as_str()), ("traceparent", trace)];
+    let traced = r#"{"kind": "verify_trail", "payload": {"organizations": [1]}}"#;
+    let traced = server.ask("POST", "/v1/jobs", &headers, traced).await;
+    assert_eq!(traced.status, 202, "{}", traced.body);
+    let sql = format!("SELECT count(*) FROM job WHERE traceparent = '{trace}'");
+    assert_eq!(server.state.number(&sql).await, 1);
 }
 
 async fn jobs_are_queued_shown_and_cancelled(state: TestStore) {
@@ -368,6 +380,7 @@ fn answers_are_as_they_are_described() {
 }
 
 crate::on_both![
+    a_job_belongs_to_its_callers_trace,
     jobs_are_queued_shown_and_cancelled,
     what_does_not_fit_is_told_without_being_quoted,
     an_erasure_is_submitted_planned_and_approved,

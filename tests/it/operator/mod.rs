@@ -86,6 +86,7 @@ async fn end(store: &Store, job: &Claimed, ending: Ending) {
         attempt: job.attempt,
         max_attempts: job.max_attempts,
         redacted: None,
+        trace: None,
         ending,
     };
     store.finish(&[finish]).await.expect("finish");

@@ -48,6 +48,7 @@ pub(crate) fn finish(job: &Claimed, ending: Ending) -> Finish {
         attempt: job.attempt,
         max_attempts: job.max_attempts,
         redacted: None,
+        trace: None,
         ending,
     }
 }

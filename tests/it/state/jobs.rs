@@ -64,6 +64,7 @@ fn finish(job: &Claimed, ending: Ending) -> Finish {
         attempt: job.attempt,
         max_attempts: job.max_attempts,
         redacted: None,
+        trace: None,
         ending,
     }
 }

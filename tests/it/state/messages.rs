@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use serde_json::json;
-use trailkeeper::state::{
-    inbox::{Arrival, TakenIn},
-    jobs::{Ending, Finish, NewJob, Room, new_id},
-    outbox::Event,
-    schedules::{Decision, Fire, Overlap},
+use trailkeeper::{
+    state::{
+        inbox::{Arrival, TakenIn},
+        jobs::{Claimed, Ending, Finish, NewJob, Room, new_id},
+        outbox::Event,
+        schedules::{Decision, Fire, Overlap},
+    },
+    trace::{TraceParent, within},
 };
 
+use super::faults::finish;
 use crate::support::store::{TestStore, job};
 
 crate::on_both![
@@ -17,6 +21,7 @@ crate::on_both![
     equal_jobs_share_one_run_and_all_are_answered,
     without_listeners_nothing_piles_up,
     unsent_events_come_again,
+    a_trace_goes_on_in_children_and_events,
     a_fire_is_decided_once,
     overlapping_fires_follow_the_policy,
     verdicts_remember_what_was_sound,
@@ -85,6 +90,7 @@ async fn equal_jobs_share_one_run_and_all_are_answered(test: TestStore) {
         attempt: 1,
         max_attempts: 3,
         redacted: None,
+        trace: None,
         ending: Ending::Succeeded {
             outcome: json!({"found": 7}),
             memo: None,
@@ -124,6 +130,70 @@ async fn equal_jobs_share_one_run_and_all_are_answered(test: TestStore) {
         (&body["outcome"]["found"], &body["state"]),
         (&json!(7), &json!("succeeded"))
     );
+}
+
+async fn a_trace_goes_on_in_children_and_events(test: TestStore) {
+    let store = &test.store;
+    let trace = |span: u64| {
+        let text = format!("00-0af7651916cd43dd8448eb211c80319c-{span:016x}-01");
+        TraceParent::parse(&text)
+    };
+    let room = Room {
+        total: 10,
+        kinds: vec!["probe".to_owned()],
+        ..Room::default()
+    };
+    let claim = async || {
+        let claimed = store.claim("me", Duration::from_secs(30), &room).await;
+        claimed.expect("claim").remove(0)
+    };
+    let end = async |job: &Claimed, span: u64, ending: Ending| {
+        let finish = Finish {
+            trace: trace(span),
+            ..finish(job, ending)
+        };
+        store.finish(&[finish]).await.expect("finish");
+    };
+    let done = |events| Ending::Succeeded {
+        outcome: json!(null),
+        memo: None,
+        done: None,
+        events,
+        effects: None,
+    };
+    let mut question = arrival("1", None);
+    question.job.trace = trace(1);
+    store.take_in(vec![question], &[]).await.expect("take in");
+    let parent = claim().await;
+    assert_eq!(parent.trace, trace(1));
+    let children = vec![job("child")];
+    let wait = Ending::Waits {
+        children,
+        memo: Vec::new(),
+        total: None,
+    };
+    end(&parent, 2, wait).await;
+    let child = claim().await;
+    assert_eq!(child.trace, trace(2), "of the run that made it");
+    end(&child, 3, done(Vec::new())).await;
+    let parent = claim().await;
+    assert_eq!(parent.trace, trace(1));
+    end(&parent, 4, done(vec![event()])).await;
+    let unsent = store.claim_outgoing(10).await.expect("claim");
+    assert_eq!(unsent.len(), 3, "two events and an answer");
+    let four = trace(4).map(|trace| trace.to_string());
+    assert!(unsent.iter().all(|message| message.trace == four));
+    // What nobody traces begins no trace, and what is queued within one belongs to it.
+    store.enqueue(&[job("alone")]).await.expect("enqueue");
+    let alone = claim().await;
+    assert_eq!(alone.trace, None);
+    end(&alone, 0, done(Vec::new())).await;
+    let unsent = store.claim_outgoing(10).await.expect("claim");
+    assert_eq!((unsent.len(), &unsent[0].trace), (1, &None));
+    let jobs = [job("within")];
+    let queued = within(trace(5), store.enqueue(&jobs)).await;
+    queued.expect("enqueue");
+    assert_eq!(claim().await.trace, trace(5));
 }
 
 fn event() -> Event {

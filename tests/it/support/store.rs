@@ -86,6 +86,7 @@ pub(crate) fn job(name: &str) -> NewJob {
         unique_key: None,
         source: "test".to_owned(),
         fired: None,
+        trace: None,
     }
 }
 
