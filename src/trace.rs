@@ -2,12 +2,17 @@
 //!
 //! A context comes in by the header `traceparent` (HTTP, AMQP), the CloudEvents attribute of that name, or the environment's
 //! `TRACEPARENT` (commands). It is kept with the job, goes on to its children and its events, and into the lines of its log, whether or not
-//! this program exports spans of its own; where it does (`crate::telemetry`), what goes on names those.
+//! this program exports spans of its own; where it does (feature `otel`), what goes on names those.
 //!
 //! `tracestate` is not carried, as the recommendation allows: it is its vendors' to read.
 
+#[cfg(feature = "otel")]
+mod exported;
+
 use std::fmt;
 use std::future::Future;
+
+use tracing::Span;
 
 /// A `traceparent` of [Trace Context](https://www.w3.org/TR/trace-context/), version 00: 55 characters, such as
 /// `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01`.
@@ -74,10 +79,35 @@ tokio::task_local! {
     static CURRENT: Option<TraceParent>;
 }
 
-/// The context of what is being done: of our own span if spans are exported, else the one that came in.
+/// The context of what is being done.
 #[must_use]
 pub fn current() -> Option<TraceParent> {
     CURRENT.try_with(Clone::clone).ok().flatten()
+}
+
+/// Makes `span` part of the trace that came in, and answers the context in which what it does goes on: of the span itself where spans
+/// are exported, else the one that came in.
+#[must_use]
+pub fn adopt(span: &Span, came_in: Option<TraceParent>) -> Option<TraceParent> {
+    #[cfg(feature = "otel")]
+    return exported::adopt(span, came_in.as_ref()).or(came_in);
+    #[cfg(not(feature = "otel"))]
+    {
+        let _ = span;
+        came_in
+    }
+}
+
+/// The span of a request to a route, where spans are exported; `route` is its pattern, and nobody's path.
+#[must_use]
+pub fn request(method: &str, route: &str) -> Span {
+    #[cfg(feature = "otel")]
+    return exported::request(method, route);
+    #[cfg(not(feature = "otel"))]
+    {
+        let _ = (method, route);
+        Span::none()
+    }
 }
 
 /// Does `work` as part of a trace.

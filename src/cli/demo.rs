@@ -93,7 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let environment = Environment::default();
     let loaded = Loaded::load(Some(&demo.file), &environment).map_err(Failure::usage)?;
     let (sha256, config) = (loaded.sha256(), loaded.config);
-    telemetry::init(&config.log).map_err(Failure::usage)?;
+    let _telemetry = telemetry::init(&config.log, &environment).map_err(Failure::usage)?;
     until_signals(async |stop| {
         work(config, sha256, &environment, &demo, arguments.once, stop)
             .await

@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let environment = Environment::of_process();
     let loaded = Loaded::load(arguments.config.as_deref(), &environment).map_err(Failure::usage)?;
     let (sha256, config) = (loaded.sha256(), loaded.config);
-    telemetry::init(&config.log).map_err(Failure::usage)?;
+    let _telemetry = telemetry::init(&config.log, &environment).map_err(Failure::usage)?;
     until_signals(async |stop| {
         let prepared = Service::prepare(config, sha256.clone(), &environment, &stop).await;
         match prepared.map_err(Failure::could_not_check)? {

@@ -12,6 +12,8 @@ use axum::{
     response::Response,
 };
 
+use tracing::Instrument as _;
+
 use super::{
     Call, Caller, Fault, Route, Rule, Style,
     api::Api,
@@ -57,8 +59,14 @@ pub(super) async fn to_route(api: Arc<Api>, route: &'static Route, request: Requ
     let (answer, method) = if request.method() == route.method {
         let trace = request.headers().get("traceparent");
         let trace = trace.and_then(|value| TraceParent::parse(value.to_str().ok()?));
+        let span = trace::request(route.method.as_str(), route.path);
+        let within = trace::adopt(&span, trace);
         let answer = pass(&api, route, request, started, &mut who);
-        let answer = trace::within(trace, answer).await;
+        let answer = trace::within(within, answer.instrument(span.clone())).await;
+        let status = answer
+            .as_ref()
+            .map_or_else(|fault| fault.status, Response::status);
+        span.record("http.response.status_code", status.as_u16());
         (answer, route.method.as_str())
     } else {
         // axum answers HEAD by GET; QWED does not.

@@ -29,7 +29,7 @@ use crate::{
         Store,
         jobs::{Claimed, Room, new_id},
     },
-    trace::{self, TraceParent},
+    trace,
 };
 
 /// Without any sign, the queue is looked at so often: for retries that come due, and should a sign be lost.
@@ -274,7 +274,10 @@ impl<S: Send + Sync + 'static> Worker<S> {
         self.tasks.spawn(async move {
             let (id, kind) = (job.id.clone(), job.kind.clone());
             let span = span(&job);
-            let within = job.trace.clone();
+            let within = trace::adopt(&span, job.trace.clone());
+            if let Some(within) = &within {
+                span.record("trace", within.trace_id());
+            }
             let running = worker.run_and_finish(job, &run).instrument(span);
             let ending = trace::within(within, running).await;
             worker.running().remove(&id);
@@ -327,7 +330,7 @@ fn span(job: &Claimed) -> tracing::Span {
         kind = job.kind,
         attempt = job.attempt,
         organization = tracing::field::Empty,
-        trace = job.trace.as_ref().map(TraceParent::trace_id)
+        trace = tracing::field::Empty
     );
     if !organizations.is_empty() {
         span.record("organization", organizations);
