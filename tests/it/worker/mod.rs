@@ -12,6 +12,8 @@ mod lifecycle;
 mod rolling;
 mod schedules;
 mod systemd;
+#[cfg(feature = "otel")]
+mod traces;
 
 use std::time::Instant;
 
