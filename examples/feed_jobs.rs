@@ -136,5 +136,6 @@ fn job(arguments: &Arguments) -> NewJob {
         unique_key: None,
         source: "feed_jobs".to_owned(),
         fired: None,
+        trace: None,
     }
 }

@@ -19,7 +19,7 @@ type Layer = Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync>;
 #[derive(Default)]
 pub struct Telemetry {
     #[cfg(feature = "otel")]
-    export: Option<export::Export>,
+    _export: Option<export::Export>,
 }
 
 /// Sets up logging for the whole program, and spans if `environment` says where to send them.
@@ -58,7 +58,7 @@ fn export(environment: &Environment, layers: &mut Vec<Layer>) -> anyhow::Result<
     };
     layers.push(tracing_opentelemetry::layer().with_tracer(tracer).boxed());
     Ok(Telemetry {
-        export: Some(export),
+        _export: Some(export),
     })
 }
 

@@ -442,6 +442,7 @@ impl Tx {
             store,
             wakes,
             queues,
+            trace: _,
         } = self;
         store.in_time(inner.commit()).await?;
         if let Some(enqueued) = &store.enqueued {
