@@ -133,7 +133,7 @@ async fn equal_jobs_share_one_run_and_all_are_answered(test: TestStore) {
 }
 
 async fn a_trace_goes_on_in_children_and_events(test: TestStore) {
-    let store = &test.store;
+    let store = &test.store.clone().publishing_events();
     let trace = |span: u64| {
         let text = format!("00-0af7651916cd43dd8448eb211c80319c-{span:016x}-01");
         TraceParent::parse(&text)
