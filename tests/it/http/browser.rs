@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fantoccini::error::CmdError;
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Value, json};
 
@@ -139,19 +140,28 @@ impl Browser {
         self.client.goto(&url).await.expect("go there");
     }
 
-    async fn text(&self) -> String {
-        let main = self.client.find(Locator::Css("main")).await;
-        main.expect("a page").text().await.expect("its text")
+    /// The text of the page's first element like this.
+    async fn text(&self, css: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // What was found on a page that is being left can be read no more.
+            match self.look(css).await {
+                Ok(text) => return text,
+                Err(error) => assert!(Instant::now() < deadline, "{css}: {error}"),
+            }
+            pause();
+        }
+    }
+
+    async fn look(&self, css: &str) -> Result<String, CmdError> {
+        self.client.find(Locator::Css(css)).await?.text().await
     }
 
     async fn shows(&self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             // A page that loads itself anew is away for a moment.
-            let shown = match self.client.find(Locator::Css("main")).await {
-                Ok(main) => main.text().await.unwrap_or_default(),
-                Err(_) => String::new(),
-            };
+            let shown = self.look("main").await.unwrap_or_default();
             if shown.contains(text) {
                 return;
             }
@@ -180,8 +190,7 @@ impl Browser {
     }
 
     async fn heading(&self) -> String {
-        let heading = self.client.find(Locator::Css("h1")).await;
-        heading.expect("a heading").text().await.expect("its text")
+        self.text("h1").await
     }
 
     /// Looks at the page on a desktop and on a phone.
@@ -362,7 +371,7 @@ async fn approving_an_erasure(browser: &Browser, request: &Value) {
     browser.fill("word", "erase").await;
     browser.press("Approve this plan").await;
     browser.shows("operator demo").await;
-    let text = browser.text().await;
+    let text = browser.text("main").await;
     assert!(!text.contains("awaiting_approval"), "{text}");
 }
 
